@@ -1,0 +1,58 @@
+"""Batches of tensors that already lie in memory."""
+
+from collections.abc import Iterator
+
+import torch
+
+CHUNK = 64  # batches gathered by one index_select: its overhead is spread, and the copy stays small beside the data
+
+
+class TensorBatches:
+    """Batches of in-memory tensors: shuffled by one `index_select` for many batches, then split into views.
+
+    A DataLoader fetches sample by sample and stacks them again; for data in memory that costs more than a small
+    model's step. The order of an epoch is a pure function of (seed, epoch), so that training resumes exactly.
+    """
+
+    def __init__(self, *tensors: torch.Tensor, batch_size: int, shuffle: bool = True, drop_last: bool = True, seed: int = 0):
+        """Take `tensors` of equal first dimension (N, ...). With `drop_last`, N % batch_size samples sit an epoch out.
+
+        Raises ValueError if there is no tensor, if their lengths differ, or if not one batch can be made.
+        """
+        lengths = [len(tensor) for tensor in tensors]
+        if not tensors or len(set(lengths)) != 1:
+            raise ValueError(f"tensors: lengths {lengths} are not allowed; give one or more tensors of equal length")
+        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+            raise ValueError(f"batch_size: {batch_size!r} is not allowed; it is a whole number of at least 1")
+        if lengths[0] < (batch_size if drop_last else 1):
+            raise ValueError(f"batch_size: {batch_size} is more than the {lengths[0]} samples; not one batch can be made")
+        self.tensors, self.samples = tensors, lengths[0]
+        self.batch_size, self.shuffle, self.drop_last, self.seed = batch_size, shuffle, drop_last, seed
+
+    def __len__(self) -> int:
+        whole, rest = divmod(self.samples, self.batch_size)
+        return whole + (rest > 0 and not self.drop_last)
+
+    def to(self, device) -> "TensorBatches":
+        """Return the same batches with their tensors on `device`; there they are no longer copied step by step."""
+        tensors = [tensor.to(device) for tensor in self.tensors]
+        options = {"shuffle": self.shuffle, "drop_last": self.drop_last, "seed": self.seed}
+        return TensorBatches(*tensors, batch_size=self.batch_size, **options)
+
+    def order(self, number: int) -> torch.Tensor:
+        """Return the sample indices of epoch `number`, (len(self) * batch_size,) or (samples,) int64, on the CPU."""
+        if not self.shuffle:
+            order = torch.arange(self.samples)
+        else:  # a multiplier larger than any epoch number keeps the streams of neighbouring seeds apart
+            generator = torch.Generator().manual_seed(self.seed * 1_000_003 + number)
+            order = torch.randperm(self.samples, generator=generator)
+        return order[: len(self) * self.batch_size]
+
+    def epoch(self, number: int, start: int = 0) -> Iterator[tuple[torch.Tensor, ...]]:
+        """Yield the batches of epoch `number` from batch `start` on, each a tuple of views (batch_size, ...)."""
+        order = self.order(number)[start * self.batch_size :].to(self.tensors[0].device)
+        for chunk in order.split(CHUNK * self.batch_size):
+            yield from zip(*(t.index_select(0, chunk).split(self.batch_size) for t in self.tensors), strict=True)
+
+    def __iter__(self) -> Iterator[tuple[torch.Tensor, ...]]:
+        return self.epoch(0)
