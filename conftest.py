@@ -1,0 +1,89 @@
+"""What every test shares: the environment, system packages that may be missing, and the seconds each notebook took.
+
+It stands at the root of the checkout because it serves tests/ and notebooks/ alike: `pytest --nbval-lax notebooks` must
+not write into the learner's own records either.
+"""
+
+import atexit
+import os
+import shutil
+import subprocess
+import tempfile
+from collections import Counter
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+# Set before anything imports torch; the kernels of the notebooks inherit it. Under xdist the controller sets it once
+# and its workers inherit it, so that all of them share one data cache and render each data set once.
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    folder = Path(tempfile.mkdtemp(prefix="course-tests-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    os.environ.update(
+        OMP_NUM_THREADS="1",  # torch's own choice of threads beside another busy process is up to 60 times slower
+        COURSE_RECORDS=str(folder / "records"),
+        COURSE_DATA=str(folder / "data"),
+        COURSE_INTERACTIVE="0",
+    )
+
+LESSON_SECONDS = 60  # the plan's budget for one notebook on two cores: reported below, never asserted
+
+# system package: (a command that shows whether it works here, the line that installs it)
+SYSTEM_PACKAGES = {
+    "chromium": (["chromium", "--version"], "sudo apt-get install chromium chromium-driver"),
+    "bubblewrap": (["bwrap", "--unshare-all", "--ro-bind", "/", "/", "true"], "sudo apt-get install bubblewrap"),
+}
+
+
+@cache
+def works(package: str) -> bool:
+    """Whether the package's command is found and exits with 0: bubblewrap may be installed and yet forbidden to run."""
+    command = SYSTEM_PACKAGES[package][0]
+    if shutil.which(command[0]) is None:
+        return False
+    return subprocess.run(command, capture_output=True, timeout=60).returncode == 0
+
+
+def require_system_package(package: str, found: bool, in_ci: bool) -> None:
+    """Skip the running test with the line that installs `package`; fail instead in CI, where it must be there."""
+    if found:
+        return
+    message = f"needs {package}, which is missing or may not run here. Install it with: {SYSTEM_PACKAGES[package][1]}"
+    if in_ci:
+        pytest.fail(message, pytrace=False)
+    pytest.skip(message)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    """Carry out `@pytest.mark.system("chromium")` and `@pytest.mark.system("bubblewrap")`."""
+    for mark in item.iter_markers("system"):
+        for package in mark.args:
+            require_system_package(package, works(package), bool(os.environ.get("CI")))
+
+
+def seconds_per_notebook(reports) -> Counter:
+    """Seconds by notebook path, kernel start and stop included, from the reports of nbval's cells."""
+    seconds = Counter()
+    for report in reports:
+        path = getattr(report, "nodeid", "").split("::")[0]
+        if path.endswith(".ipynb"):
+            seconds[path] += report.duration
+    return seconds
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Say how long each notebook ran, and name again what was skipped for want of a system package."""
+    stats = terminalreporter.stats
+    seconds = seconds_per_notebook(report for reports in stats.values() for report in reports)
+    if seconds:
+        terminalreporter.section(f"seconds per notebook (the plan allows {LESSON_SECONDS} on two free cores)")
+        for path, duration in sorted(seconds.items()):
+            over = "   over the plan" if duration > LESSON_SECONDS else ""
+            terminalreporter.write_line(f"{duration:7.1f} s  {path}{over}")
+    reasons = Counter(str(report.longrepr[2]).removeprefix("Skipped: ") for report in stats.get("skipped", []) if isinstance(report.longrepr, tuple))
+    for reason, count in reasons.items():
+        if "Install it with:" in reason:
+            terminalreporter.section("SKIPPED FOR WANT OF A SYSTEM PACKAGE", red=True)
+            terminalreporter.write_line(f"{count} tests: {reason}")
