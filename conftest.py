@@ -82,8 +82,8 @@ def pytest_terminal_summary(terminalreporter):
         for path, duration in sorted(seconds.items()):
             over = "   over the plan" if duration > LESSON_SECONDS else ""
             terminalreporter.write_line(f"{duration:7.1f} s  {path}{over}")
-    reasons = Counter(str(report.longrepr[2]).removeprefix("Skipped: ") for report in stats.get("skipped", []) if isinstance(report.longrepr, tuple))
+    reasons = Counter(str(report.longrepr[-1]) for report in stats.get("skipped", []))
     for reason, count in reasons.items():
         if "Install it with:" in reason:
             terminalreporter.section("SKIPPED FOR WANT OF A SYSTEM PACKAGE", red=True)
-            terminalreporter.write_line(f"{count} tests: {reason}")
+            terminalreporter.write_line(f"{count} x {reason}")
