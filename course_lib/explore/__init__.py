@@ -1,0 +1,24 @@
+"""What a learner sees and touches: predictions, the trade-off explorer, tables.
+
+This is the only part of the library that needs matplotlib and ipywidgets. Every widget has a plain function of the same
+content (`tradeoff` -> `tradeoff_figure`, the reveal of a `Guess` -> `prediction_figure`), so that a page on GitHub or a
+run without a browser shows it too.
+"""
+
+from .explorer import tradeoff
+from .figures import Picture, prediction_figure, tradeoff_figure
+from .guess import Guess, predict
+from .points import pareto
+from .tables import Table, results_table
+
+__all__ = [
+    "Guess",
+    "Picture",
+    "Table",
+    "pareto",
+    "predict",
+    "prediction_figure",
+    "results_table",
+    "tradeoff",
+    "tradeoff_figure",
+]

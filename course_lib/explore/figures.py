@@ -1,0 +1,182 @@
+"""Pictures: the trade-off, and a prediction beside what was measured.
+
+They are drawn with `matplotlib.figure.Figure` directly: no pyplot, so no backend is chosen and no figure stays open.
+Colours are Okabe and Ito's, which colour-blind readers can tell apart; markers and line styles say the same again.
+"""
+
+import io
+import math
+from collections.abc import Sequence
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import EngFormatter
+
+from . import points as pts
+from .labels import amount, words
+
+BLUE, VERMILION, GREY = "#0072B2", "#D55E00", "#666666"
+OWN = {"color": BLUE, "marker": "o"}
+BESIDE = {"color": VERMILION, "marker": "s"}
+DASHES = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 3)))
+TICKS = {"s": "s", "bytes": "B"}
+
+
+class Picture(Figure):
+    """A matplotlib Figure that shows itself in a notebook and carries its own alternative text in `alt`."""
+
+    def __init__(self, width: float, height: float):
+        """`width` and `height` in inches, at 100 dots an inch."""
+        super().__init__(figsize=(width, height), dpi=100, layout="constrained")
+        FigureCanvasAgg(self)
+        self.alt = ""
+
+    def png(self) -> bytes:
+        """The picture as PNG bytes, lightly compressed: in a widget the wait matters more than the size."""
+        buffer = io.BytesIO()
+        self.canvas.print_png(buffer, pil_kwargs={"compress_level": 1})
+        return buffer.getvalue()
+
+    def _repr_mimebundle_(self, include=None, exclude=None):
+        return {"image/png": self.png(), "text/plain": self.alt}, {"image/png": {"alt": self.alt}}
+
+    def message(self, text: str) -> None:
+        """Show a sentence in place of a plot."""
+        self.clear()
+        self.alt = text
+        self.text(0.5, 0.5, text, ha="center", va="center", wrap=True, color=GREY)
+
+
+def tradeoff_figure(
+    lesson: str, *, x: str, y: str, knob: str, at=None, log_x: bool = False, log_y: bool = False
+) -> Picture:
+    """The trade-off of a lesson as a plain figure: metric (or numeric knob) `x` against `y`, for every value of `knob`.
+
+    Shows the learner's own records beside the first shipped reference, each with its Pareto front. `at`: the knob
+    value to highlight. Without fitting records the figure holds a sentence that says what is missing.
+    """
+    plot = TradeoffPlot(lesson, knob)
+    own, beside = pts.sources(lesson)
+    plot.draw([source for source in (own, *beside[:1]) if source], x, y, log_x, log_y)
+    plot.highlight(at)
+    return plot.picture
+
+
+class TradeoffPlot:
+    """One Picture that is kept: `draw` lays out axes and points, `highlight` only moves the marks of one knob value."""
+
+    def __init__(self, lesson: str, knob: str):
+        self.picture = Picture(7.2, 4.8)
+        self._lesson, self._knob = lesson, knob
+        self._marks = []
+
+    def draw(self, sources: Sequence[pts.Source], x: str, y: str, log_x: bool, log_y: bool) -> None:
+        """Draw everything but the highlight; when that cannot be done, say why in words."""
+        self._marks = []
+        self.picture.set_layout_engine("constrained")
+        problem = pts.problem(self._lesson, sources, x, y, self._knob)
+        if problem:
+            self.picture.message(problem)
+            return
+        offered = pts.axes(result for source in sources for result in source.results)
+        self._x, self._y = offered[x], offered[y]
+        drawn = [(source, pts.points(source.results, self._x, self._y, self._knob)) for source in sources]
+        self.picture.clear()
+        self._axes = self.picture.add_subplot()
+        names = list(dict.fromkeys(point.series for _, points in drawn for point in points))
+        for source, points in drawn:
+            self._draw_source(source, points, names)
+        self._finish(names, log_x, log_y)
+
+    def highlight(self, at) -> None:
+        """Mark the points whose knob has the value `at` (None: no point), and say so in title and alternative text."""
+        if not self._marks:
+            return
+        spoken = []
+        for mark, source, points in self._marks:
+            chosen = [point for point in points if at is not None and point.at == at]
+            mark.set_data([point.x for point in chosen], [point.y for point in chosen])
+            spoken += [f"{source.label}: {self._spoken(point)}" for point in chosen]
+        setting = "" if at is None else f"{words(self._knob)} = {at}"
+        self._axes.set_title(setting, fontsize=10)
+        self.picture.alt = " ".join([self._subject(), setting and f"Marked: {setting}.", *spoken]).strip()
+
+    def _draw_source(self, source: pts.Source, points: list[pts.Point], names: list[str]) -> None:
+        style = OWN if source.own else BESIDE
+        front = pts.front(points, self._x, self._y)
+        if len(front) > 1:
+            xs, ys = [point.x for point in front], [point.y for point in front]
+            self._axes.plot(xs, ys, color=style["color"], linewidth=9, alpha=0.18, solid_capstyle="round")
+        for index, name in enumerate(names):
+            series = [point for point in points if point.series == name]
+            if series:
+                self._draw_series(series, {**style, "linestyle": DASHES[index % len(DASHES)]})
+        mark = self._axes.plot([], [], markersize=13, markeredgecolor="black", linestyle="none", zorder=5, **style)[0]
+        self._marks.append((mark, source, points))
+
+    def _draw_series(self, series: list[pts.Point], style: dict) -> None:
+        xs, ys = [point.x for point in series], [point.y for point in series]
+        reach = {
+            "xerr": [[p.x - p.x_interval[0] for p in series], [p.x_interval[1] - p.x for p in series]],
+            "yerr": [[p.y - p.y_interval[0] for p in series], [p.y_interval[1] - p.y for p in series]],
+        }
+        self._axes.errorbar(xs, ys, **reach, **style, markersize=5, linewidth=1.2, elinewidth=0.8)
+
+    def _finish(self, names: list[str], log_x: bool, log_y: bool) -> None:
+        axes = self._axes
+        drawn = [point for _, _, points in self._marks for point in points]
+        if log_x and all(point.x > 0 for point in drawn):  # a logarithmic axis would drop the others without a word
+            axes.set_xscale("log")
+        if log_y and all(point.y > 0 for point in drawn):
+            axes.set_yscale("log")
+        axes.set(xlabel=self._x.label, ylabel=self._y.label)
+        for side, axis in ((axes.xaxis, self._x), (axes.yaxis, self._y)):
+            if axis.unit in TICKS:
+                side.set_major_formatter(EngFormatter(TICKS[axis.unit]))
+        axes.grid(alpha=0.3)
+        axes.set_title(" ")  # room for the highlighted setting
+        shown = [(source.label, OWN if source.own else BESIDE) for _, source, _ in self._marks]
+        lines = [Line2D([], [], linestyle="none", label=label, **style) for label, style in shown]
+        if len(names) > 1:
+            dashes = [DASHES[index % len(DASHES)] for index in range(len(names))]
+            lines += [Line2D([], [], color=GREY, linestyle=d, label=n) for n, d in zip(names, dashes, strict=True)]
+        if not (self._x.knob or self._y.knob):
+            band = {"color": GREY, "linewidth": 9, "alpha": 0.18}
+            lines.append(Line2D([], [], **band, label="Pareto front: no recorded point is better in both"))
+        self.picture.legend(handles=lines, loc="outside lower center", fontsize=8, frameon=False)
+        self.picture.draw_without_rendering()  # lay out once; moving the marks must not move the axes
+        self.picture.set_layout_engine("none")
+
+    def _subject(self) -> str:
+        return f"Trade-off of {self._lesson}: {self._x.label} (across) against {self._y.label} (up)."
+
+    def _spoken(self, point: pts.Point) -> str:
+        return f"{point.series}: {amount(point.x, self._x.unit)}, {amount(point.y, self._y.unit)}."
+
+
+def prediction_figure(guess: float, actual: float, *, unit: str, label: str = "measured") -> Picture:
+    """A small picture of a guess (a diamond) beside what was measured (a circle), both on one scale from zero.
+
+    Raises ValueError when one of the two numbers is not finite.
+    """
+    for name, value in (("guess", guess), ("actual", actual)):
+        if not math.isfinite(value):
+            raise ValueError(f"{name}: {value!r} is not allowed; it is a finite number")
+    picture = Picture(5.6, 1.5)
+    axes = picture.add_subplot()
+    rows = ((1, guess, {"color": VERMILION, "marker": "D"}), (0, actual, {"color": BLUE, "marker": "o"}))
+    for row, value, style in rows:
+        axes.hlines(row, 0, value, color=style["color"], linewidth=1.5)
+        axes.plot([value], [row], markersize=9, linestyle="none", **style)
+        axes.annotate(amount(value, unit), (value, row), xytext=(8, 0), textcoords="offset points", va="center")
+    axes.set(yticks=[1, 0], yticklabels=["your prediction", label], ylim=(-0.6, 1.6))
+    least, most = min(0, guess, actual), max(0, guess, actual)
+    axes.set_xlim(least, most + 0.25 * ((most - least) or 1))  # room for the numbers
+    if unit in TICKS:
+        axes.xaxis.set_major_formatter(EngFormatter(TICKS[unit]))
+    else:
+        axes.set_xlabel(unit)
+    axes.spines[["top", "right"]].set_visible(False)
+    picture.alt = f"Your prediction: {amount(guess, unit)}; {label}: {amount(actual, unit)}."
+    return picture

@@ -1,0 +1,75 @@
+"""Records as a table: HTML in a notebook, aligned Markdown wherever text is printed."""
+
+import html
+from collections.abc import Sequence
+
+import numpy as np
+
+from course_lib import measure, records
+
+from .labels import amount, data_name, machine_name, words
+
+
+class Table:
+    """A header, rows of text and a caption. Shows as HTML in a notebook; `str()` is aligned Markdown."""
+
+    def __init__(self, header: Sequence[str], rows: Sequence[Sequence[str]], caption: str = ""):
+        self.header, self.rows, self.caption = list(header), [list(row) for row in rows], caption
+
+    def __str__(self) -> str:
+        lines = [[cell.replace("|", "\\|") for cell in line] for line in (self.header, *self.rows)]
+        widths = [max(len(line[column]) for line in lines) for column in range(len(self.header))]
+        padded = [[cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in lines]
+        padded.insert(1, ["-" * width for width in widths])
+        text = "\n".join(f"| {' | '.join(line)} |" for line in padded)
+        return f"{text}\n\n{self.caption}" if self.caption else text
+
+    __repr__ = _repr_markdown_ = __str__
+
+    def _repr_html_(self) -> str:
+        head = "".join(f'<th scope="col">{html.escape(cell)}</th>' for cell in self.header)
+        body = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in self.rows)
+        caption = f"<caption>{html.escape(self.caption)}</caption>" if self.caption else ""
+        return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def results_table(results: Sequence[records.Result], metrics: Sequence[str]) -> Table:
+    """One row a result: variant, knobs, and for each metric the median of its repeats with that median's 95 % interval.
+
+    The caption names machine and data. A metric that a result lacks shows as "-". Raises ValueError for a metric that
+    no result has.
+    """
+    known = list(dict.fromkeys(name for result in results for name in result.values))
+    for name in metrics:
+        if results and name not in known:
+            raise ValueError(f"metrics: {name!r} is in none of the results; allowed: {', '.join(known)}")
+    knobs = list(dict.fromkeys(name for result in results for name in result.knobs))
+    rows = [
+        [words(result.variant)]
+        + [setting(result.knobs[name]) if name in result.knobs else "-" for name in knobs]
+        + [_cell(result, name) for name in metrics]
+        for result in results
+    ]
+    return Table(["variant", *map(words, [*knobs, *metrics])], rows, _caption(results))
+
+
+def setting(value) -> str:
+    """A knob's value as text: True is "on", False is "off"."""
+    return {True: "on", False: "off"}[value] if isinstance(value, bool) else str(value)
+
+
+def _cell(result: records.Result, metric: str) -> str:
+    if metric not in result.values:
+        return "-"
+    values, unit = result.values[metric], result.units[metric]
+    low, high = measure.bootstrap_interval(values)
+    spread = "" if low == high else f" [{amount(low, unit)}, {amount(high, unit)}]"
+    return amount(float(np.median(values)), unit) + spread
+
+
+def _caption(results: Sequence[records.Result]) -> str:
+    if not results:
+        return "No records yet."
+    machines = ", ".join(dict.fromkeys(machine_name(result.machine) for result in results))
+    data = data_name(results)
+    return f"Machine: {machines}." + (f" Data: {data}." if data else "") + " Medians with 95 % intervals."
