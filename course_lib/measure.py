@@ -1,30 +1,45 @@
-"""The ruler: time with warm-up and repeats, paired comparison with an interval, memory, saved bytes, FLOPs, the two ceilings.
+"""The ruler: time with warm-up and repeats, paired comparison with an interval, memory, saved bytes, FLOPs, ceilings.
 
-What counts exactly (bytes, FLOPs) comes before the clock: it is the same on every run. Time is reported with every repeat
-that was measured, and two things are compared in interleaved pairs, so that a slow minute of the machine hits both.
+What can be counted (bytes, FLOPs) comes before the clock: it is the same on every run. Time is kept with every repeat,
+and two things are compared in interleaved pairs, so that a slow minute of the machine hits both.
 """
 
-import math
 import os
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import nn
 
 from course_lib.device import synchronize
+from course_lib.intervals import bootstrap_interval, check_whole, mean_interval
 
-MIN_PAIRS = 5  # of 5 pairs, the smallest and the largest ratio enclose the true median in 15 of 16 cases; of fewer, too rarely
+__all__ = [
+    "Comparison",
+    "Timing",
+    "bootstrap_interval",
+    "compare",
+    "copy_bandwidth",
+    "count_flops",
+    "matmul_rate",
+    "mean_interval",
+    "parameter_bytes",
+    "peak_memory",
+    "saved_bytes",
+    "time_call",
+]
+
+# The smallest and the largest of 5 values enclose the true median in 15 of 16 cases; fewer cannot carry an interval.
+MIN_PAIRS = 5
 
 
 @dataclass(frozen=True)
 class Timing:
     """What `time_call` measured. `seconds` per call, one for each repeat; `first`: the very first call, in seconds.
 
-    The first call pays for what is done once (compilation, allocation, loading of kernels): it is never among `seconds`.
+    The first call pays for what is done once (compilation, loading of kernels): it is never among `seconds`.
     """
 
     seconds: tuple[float, ...]
@@ -46,8 +61,11 @@ class Timing:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What `compare` measured. `ratio`: median over the pairs of baseline time / variant time (above 1: the variant is faster);
-    `low`, `high`: its 95 % bootstrap interval."""
+    """What `compare` measured.
+
+    `ratio`: the median over the pairs of baseline time / variant time, so that above 1 the variant is faster;
+    `low`, `high`: its 95 % bootstrap interval.
+    """
 
     baseline: Timing
     variant: Timing
@@ -69,9 +87,9 @@ class Comparison:
 
 
 def time_call(fn: Callable[[], object], *, device="cpu", warmup: int = 3, repeats: int = 10, calls: int = 1) -> Timing:
-    """Time `fn()`: one first call (kept apart), then `warmup` calls that are not timed, then `repeats` timings of `calls` calls.
+    """Time `fn()`: a first call, kept apart, `warmup` calls that are not timed, then `repeats` timings of `calls` calls.
 
-    Waits for the device before the clock starts and before it stops. Use `calls` above 1 for what takes only microseconds.
+    Waits for the device before the clock starts and before it stops. Use more `calls` for what takes only microseconds.
     Raises ValueError for a setting that is not allowed.
     """
     _check_timing(warmup, repeats, calls, least=1)
@@ -106,42 +124,13 @@ def compare(
     return Comparison(*timings, ratio=statistics.median(ratios), low=low, high=high)
 
 
-def bootstrap_interval(
-    values: Sequence[float], statistic: Callable = np.median, level: float = 0.95, resamples: int = 2000, seed: int = 0
-) -> tuple[float, float]:
-    """The percentile bootstrap interval (low, high) of a statistic, after B. Efron, "Bootstrap methods" (1979).
-
-    `values`: one-dimensional, finite. `statistic` takes an array and `axis`, as np.median and np.mean do. The same seed gives
-    the same interval. A single value gives an interval of no width. Raises ValueError for bad input.
-    """
-    data = _numbers(values, least=1)
-    if not 0 < level < 1:
-        raise ValueError(f"level: {level!r} is not allowed; it lies between 0 and 1, for instance 0.95")
-    _check_whole("resamples", resamples, 1)
-    draws = np.random.default_rng(seed).integers(0, len(data), size=(resamples, len(data)))
-    tails = ((1 - level) / 2, (1 + level) / 2)
-    low, high = np.quantile(statistic(data[draws], axis=1), tails)
-    return float(low), float(high)
-
-
-def mean_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float]:
-    """(mean, half_width) of the Student t interval of the mean: for accuracies over seeds. Needs two values or more.
-
-    Raises ValueError for fewer values, values that are not finite, or a level outside (0, 1).
-    """
-    data = _numbers(values, least=2)
-    if not 0 < level < 1:
-        raise ValueError(f"level: {level!r} is not allowed; it lies between 0 and 1, for instance 0.95")
-    half = _student_t(level, len(data) - 1) * data.std(ddof=1) / math.sqrt(len(data))
-    return float(data.mean()), float(half)
-
-
 def peak_memory(fn: Callable[[], object], device="cpu") -> int:
     """The most bytes of tensor memory in use at once while `fn()` runs, above what was in use when it began.
 
-    CUDA: `torch.cuda.max_memory_allocated`. CPU: every allocation and release of torch's allocator, replayed in order from
-    the profiler: exact for tensors, temporaries inside an operation and the backward pass included. Not seen on the CPU:
-    memory that is not torch's (NumPy arrays, Python objects, scratch buffers that oneDNN and MKL allocate for themselves).
+    CUDA: `torch.cuda.max_memory_allocated`, which counts in blocks of 512 bytes. CPU: all that torch's allocator gave
+    and took back, replayed in order from the profiler: exact, with the temporaries inside an operation (even the few
+    bytes of a Python number) and the backward pass. Not seen on the CPU: memory that is not torch's (NumPy arrays,
+    Python objects, scratch buffers that oneDNN and MKL allocate for themselves).
     """
     _check_callable("fn", fn)
     device = torch.device(device)
@@ -158,10 +147,10 @@ def peak_memory(fn: Callable[[], object], device="cpu") -> int:
 def saved_bytes(fn: Callable[[], object]) -> int:
     """The most bytes that autograd holds for the backward pass at one time while `fn()` runs.
 
-    Each storage counts once, whole, however many operations saved it. Parameters (nn.Parameter) and views of them do not
-    count: they exist anyway. A bfloat16 copy of a weight made by autocast does count, and so do inputs. What a backward pass
-    releases no longer counts, so a step that accumulates over micro-batches shows the bytes of one of them. Inside
-    `torch.utils.checkpoint`, only what it keeps counts, not what it recomputes: `peak_memory` shows that.
+    Each storage counts once, whole, however many operations saved it. Parameters (nn.Parameter) and views of them do
+    not count: they exist anyway. Inputs do, and so does the bfloat16 copy of a weight that autocast makes. What a
+    backward pass has released no longer counts, so a step that accumulates over micro-batches shows the bytes of one
+    of them. Inside `torch.utils.checkpoint` only what it keeps counts, not what it recomputes: `peak_memory` shows that.
     """
     _check_callable("fn", fn)
     ledger = _Ledger()
@@ -171,7 +160,7 @@ def saved_bytes(fn: Callable[[], object]) -> int:
 
 
 def count_flops(fn: Callable[[], object]) -> int:
-    """The floating-point operations of the matrix products, convolutions and attention in `fn()`, backward pass included.
+    """The floating-point operations of the matrix products, convolutions and attention in `fn()`, forward and backward.
 
     A multiplication and an addition count as 2: (m, k) @ (k, n) costs 2 m n k. Elementwise operations count as 0, as is
     usual (`torch.utils.flop_counter`).
@@ -192,8 +181,11 @@ def parameter_bytes(model: nn.Module) -> int:
 
 
 def matmul_rate(n: int, dtype: torch.dtype = torch.float32, device="cpu") -> float:
-    """The median rate, in FLOP/s, of an (n, n) @ (n, n) product: the compute ceiling of the roofline (Williams et al., 2009)."""
-    _check_whole("n", n, 1)
+    """The median rate, in FLOP/s, of an (n, n) @ (n, n) product: the compute ceiling of the roofline.
+
+    Roofline: S. Williams, A. Waterman, D. Patterson, Communications of the ACM 52 (2009).
+    """
+    check_whole("n", n, 1)
     left, right = (torch.ones(n, n, dtype=dtype, device=device) for _ in range(2))
     out = torch.empty_like(left)
     return 2 * n**3 / time_call(lambda: torch.mm(left, right, out=out), device=device).median
@@ -204,7 +196,7 @@ def copy_bandwidth(nbytes: int, device="cpu") -> float:
 
     Take far more bytes than the caches hold, or you measure a cache.
     """
-    _check_whole("nbytes", nbytes, 1)
+    check_whole("nbytes", nbytes, 1)
     source = torch.ones(nbytes, dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
     return 2 * nbytes / time_call(lambda: target.copy_(source), device=device).median
@@ -230,7 +222,9 @@ class _Held:
     """One tensor that autograd saved. Autograd drops it when the graph is released; the ledger notices."""
 
     def __init__(self, tensor: torch.Tensor, ledger: _Ledger):
-        self.tensor = tensor.detach()  # the tensor itself would refer back to the graph, which would then never be released
+        self.tensor = (
+            tensor.detach()
+        )  # the tensor itself may refer back to the graph, which would then never be released
         owner = tensor if tensor._base is None else tensor._base
         self.ledger = None if isinstance(owner, nn.Parameter) else ledger
         self._count(1)
@@ -273,40 +267,8 @@ def _seconds_per_call(fn: Callable[[], object], device, calls: int) -> float:
     return (time.perf_counter() - start) / calls
 
 
-def _student_t(level: float, degrees: int) -> float:
-    """The t that |T| stays below with probability `level`: bisection of the closed form for a whole number of degrees of
-    freedom (Abramowitz and Stegun, Handbook of Mathematical Functions, 26.7.3 and 26.7.4)."""
-    low, high = 0.0, 1.0
-    while _student_within(high, degrees) < level:
-        high *= 2
-    for _ in range(100):
-        middle = (low + high) / 2
-        low, high = (middle, high) if _student_within(middle, degrees) < level else (low, middle)
-    return high
-
-
-def _student_within(t: float, degrees: int) -> float:
-    angle = math.atan(t / math.sqrt(degrees))
-    odd = degrees % 2
-    term = math.cos(angle) if odd else 1.0
-    total = term if degrees > 1 else 0.0
-    for k in range(2 + odd, degrees - 1, 2):
-        term *= (k - 1) / k * math.cos(angle) ** 2
-        total += term
-    return (angle + math.sin(angle) * total) * 2 / math.pi if odd else math.sin(angle) * total
-
-
-def _numbers(values: Sequence[float], least: int) -> np.ndarray:
-    data = np.asarray(values, dtype=float)
-    if data.ndim != 1 or len(data) < least or not np.isfinite(data).all():
-        raise ValueError(f"values: {values!r} is not allowed; it is a list of {least} or more finite numbers")
-    return data
-
-
 def _duration(seconds: float) -> str:
-    for unit, scale in (("s", 1), ("ms", 1e3), ("us", 1e6)):
-        if seconds * scale >= 1:
-            break
+    scale, unit = (1, "s") if seconds >= 1 else (1e3, "ms") if seconds >= 1e-3 else (1e6, "us")
     return f"{seconds * scale:.3g} {unit}"
 
 
@@ -315,16 +277,11 @@ def _factor(value: float) -> str:
 
 
 def _check_timing(warmup: int, repeats: int, calls: int, least: int) -> None:
-    _check_whole("warmup", warmup, 0)
-    _check_whole("repeats", repeats, least)
-    _check_whole("calls", calls, 1)
-
-
-def _check_whole(name: str, value: int, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ValueError(f"{name}: {value!r} is not allowed; it is a whole number of {least} or more")
+    check_whole("warmup", warmup, 0)
+    check_whole("repeats", repeats, least)
+    check_whole("calls", calls, 1)
 
 
 def _check_callable(name: str, fn: object) -> None:
     if not callable(fn):
-        raise ValueError(f"{name}: {fn!r} is not allowed; it is a function without arguments, for instance lambda: model(x)")
+        raise ValueError(f"{name}: {fn!r} is not allowed; it is a function without arguments, as lambda: model(x)")

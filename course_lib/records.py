@@ -1,4 +1,4 @@
-"""What was measured: one validated Result, the learner's own store of them, the predictions, and the shipped reference."""
+"""What was measured: one validated Result, the learner's own store, the predictions, and the shipped reference."""
 
 import contextlib
 import dataclasses
@@ -49,9 +49,9 @@ class _Line:
 class Result(_Line):
     """One measured variant of one lesson, with all that is needed to believe it.
 
-    lesson: "01_measuring"; variant: "baseline"; knobs: what was set, {"batch": 32}; values: every repeat of every metric,
-    {"seconds": (0.51, 0.50)}; units: one a metric, {"seconds": "s"}; machine: `device.describe()`; versions:
-    `device.versions()`; data: provenance of the data set, or None; time: ISO-8601 in UTC; code: `code_digest(lesson)`.
+    lesson: "01_measuring"; variant: "baseline"; knobs: what was set, {"batch": 32}; values: every repeat of every
+    metric, {"seconds": (0.51, 0.5)}; units: one a metric, {"seconds": "s"}; machine: `device.describe()`; versions:
+    `device.versions()`; data: provenance of the data set, or None; time: ISO-8601 UTC; code: `code_digest(lesson)`.
     Raises ValueError that names the field, the value and what is allowed.
     """
 
@@ -134,8 +134,9 @@ class Recorder:
         knobs: Mapping | None = None,
         data: Mapping | None = None,
     ) -> Result:
-        """Store one variant and return its Result. `values`: a number or all repeats of each metric; `units` may name the
-        units of more metrics than were measured here. Raises ValueError as Result does."""
+        """Store one variant and return its Result. Raises ValueError as Result does.
+
+        `values`: a number or all repeats of each metric; `units` may also name metrics that were not measured here."""
         repeats = {metric: (v,) if isinstance(v, numbers.Real) else v for metric, v in values.items()}
         result = Result(
             lesson=self.lesson,
@@ -184,8 +185,9 @@ def latest(results: Iterable[Result]) -> list[Result]:
 
 
 def code_digest(lesson: str, checkout: Path = CHECKOUT) -> str:
-    """The SHA-256 of the library's code and of the code cells of the lesson's notebook (if there is one), as they are on
-    disk: two results with one digest were measured by the same code. Outputs and prose do not change it."""
+    """The SHA-256 of the library's code and of the code cells of the lesson's notebook (if there is one), as on disk.
+
+    Two results with one digest were measured by the same code; outputs and prose do not change it."""
     digest = hashlib.sha256()
     for path in sorted((checkout / "course_lib").rglob("*.py")):
         digest.update(f"{path.relative_to(checkout).as_posix()}\n{path.read_text(encoding='utf-8')}\0".encode())
@@ -213,8 +215,9 @@ def references(folder: Path = REFERENCE) -> dict[str, list[Result]]:
 
 
 def promote(results: Iterable[Result], folder: Path = REFERENCE) -> Path:
-    """Make these results of one machine its shipped reference: they replace its records of the same lessons, and its records
-    of other lessons stay. The file is replaced in one step. Returns it. Raises ValueError for none or for two machines."""
+    """Make these results of one machine its shipped reference, and return the file, which is replaced in one step.
+
+    They replace its records of the same lessons; those of other lessons stay. Raises ValueError for no or two machines."""
     fresh = latest(results)
     slugs = sorted({machine_slug(result.machine) for result in fresh})
     if len(slugs) != 1:

@@ -1,7 +1,7 @@
-"""An append-only file with one JSON object a line, safe for several processes at once and for a crash in the middle of a line.
+"""An append-only file with one JSON object a line, safe for several processes at once and for a crash within a line.
 
-A line is written whole, under a lock. A line that a crash cut off is left out when reading, with a warning, and cleared away
-by the next append, so that it never spoils the line after it.
+A line is written whole, under a lock. A line that a crash cut off is left out when reading, with a warning, and cleared
+away by the next append, so that it never spoils the line after it.
 """
 
 import contextlib
