@@ -62,6 +62,24 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
+def generator_state(device: str | torch.device) -> dict:
+    """Return the state of Python's, NumPy's and torch's generators (the CPU's and that of `device`), to be kept."""
+    name, keys, *rest = np.random.get_state()
+    state = {"python": random.getstate(), "numpy": (name, keys.tolist(), *rest), "torch": torch.get_rng_state()}
+    if torch.device(device).type == "cuda":
+        state["cuda"] = torch.cuda.get_rng_state(device)
+    return state
+
+
+def set_generator_state(state: dict, device: str | torch.device) -> None:
+    """Set the generators as `generator_state` found them."""
+    random.setstate(state["python"])
+    np.random.set_state(state["numpy"])
+    torch.set_rng_state(state["torch"])
+    if torch.device(device).type == "cuda" and "cuda" in state:
+        torch.cuda.set_rng_state(state["cuda"], device)
+
+
 def autocast(precision: str, device: str | torch.device) -> contextlib.AbstractContextManager:
     """Return the context for a forward pass in `precision` (one of PRECISIONS); it may be entered again and again.
 
@@ -76,15 +94,18 @@ def autocast(precision: str, device: str | torch.device) -> contextlib.AbstractC
 
 @contextlib.contextmanager
 def matmul_precision(precision: str):
-    """Within the block, float32 matrix products use TF32 if `precision` is "tf32" and full float32 otherwise."""
-    matmul, cudnn = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
-    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
-    torch.backends.cudnn.allow_tf32 = precision == "tf32"
+    """Within the block, float32 products and convolutions on CUDA use TF32 if `precision` is "tf32", else full float32.
+
+    torch allows TF32 in convolutions unless told otherwise, so that an "fp32" figure measured without this is not one.
+    """
+    matmul, convolution = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
     try:
+        torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+        torch.backends.cudnn.allow_tf32 = precision == "tf32"
         yield
     finally:
         torch.set_float32_matmul_precision(matmul)
-        torch.backends.cudnn.allow_tf32 = cudnn
+        torch.backends.cudnn.allow_tf32 = convolution
 
 
 def check_precision(precision: str, device: str | torch.device) -> None:

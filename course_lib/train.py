@@ -1,0 +1,375 @@
+"""The training step and the loop."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field
+from math import cos, isfinite, pi
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from course_lib import checkpoint, device
+from course_lib.data.loaders import TensorBatches
+
+SCHEDULES = ("constant", "linear", "cosine")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """How to train. Every field is checked when it is made: ValueError names the field, the value and what is allowed."""
+
+    epochs: int = 1
+    device: str = "auto"  # "auto" | "cpu" | "cuda" | "cuda:N"
+    precision: str = "fp32"  # "fp32" | "tf32" | "bf16" | "fp16" (with loss scaling)
+    channels_last: bool = False  # memory format of 4-d weights and inputs: NHWC suits the matrix units of GPUs
+    compile: bool = False  # torch.compile the forward pass; the first step then takes seconds to minutes
+    accumulate: int = 1  # micro-batches for one optimizer step
+    clip: float | None = None  # largest norm of the whole gradient
+    lr: float = 1e-3  # peak learning rate of the default optimizer
+    schedule: str = "constant"  # after the warm-up: "constant", or down to 0 by "linear" or "cosine"
+    warmup: int = 0  # optimizer steps in which the rate rises from 0
+    seed: int = 0  # of the data's order, and of torch's generators (dropout)
+    accuracy: bool = False  # count correct answers in training, too
+    checkpoint: str | Path | None = None  # folder; a run that finds its own checkpoint there goes on from it
+    checkpoint_every: int = 0  # batches between checkpoints within an epoch; 0: only at its end
+    progress: bool = False  # show a bar with the time left
+
+    def __post_init__(self):
+        device.check_precision(self.precision, device.choose(self.device))
+        for name in ("channels_last", "compile", "accuracy", "progress"):
+            _check(name, getattr(self, name), bool, lambda v: True, "True or False")
+        for name, least in (("epochs", 1), ("accumulate", 1), ("warmup", 0), ("seed", 0), ("checkpoint_every", 0)):
+            _check(name, getattr(self, name), int, lambda v, least=least: v >= least, f"a whole number from {least} on")
+        _check("lr", self.lr, (int, float), lambda v: 0 < v and isfinite(v), "a finite number above 0")
+        if self.clip is not None:
+            _check("clip", self.clip, (int, float), lambda v: 0 < v and isfinite(v), "None or a finite number above 0")
+        _check("schedule", self.schedule, str, lambda v: v in SCHEDULES, "one of " + ", ".join(SCHEDULES))
+        if self.checkpoint is not None:
+            _check("checkpoint", self.checkpoint, (str, Path), lambda v: str(v), "None or the path of a folder")
+        elif self.checkpoint_every:
+            raise ValueError(f"checkpoint_every: {self.checkpoint_every} needs a folder in checkpoint, which is None")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Epoch:
+    """What one epoch did. Losses are means over samples; accuracies are shares of right answers, 0 to 1."""
+
+    number: int  # from 0
+    steps: int  # optimizer steps since the start of training
+    seconds: float  # of training alone: without the test and the checkpoint
+    samples_per_second: float
+    loss: float
+    accuracy: float | None
+    test_loss: float | None
+    test_accuracy: float | None
+    learning_rate: float  # of the last step
+
+
+def rate_factor(config: Config, step: int, total: int) -> float:
+    """Return the factor of the learning rate at optimizer step `step` (from 0) of `total`, 0 to 1.
+
+    Linear warm-up, then cosine after Loshchilov & Hutter 2017 (one cycle, down to 0), or linear, or constant.
+    """
+    if step < config.warmup:
+        return (step + 1) / (config.warmup + 1)
+    done = (step - config.warmup) / max(1, total - config.warmup)
+    return {"constant": 1.0, "linear": 1 - done, "cosine": (1 + cos(pi * done)) / 2}[config.schedule]
+
+
+@dataclass
+class Run:
+    """A training run in progress: what is fixed, then what a checkpoint holds."""
+
+    config: Config
+    model: nn.Module
+    weights: list[nn.Parameter]
+    forward: Callable  # the model, or its compiled form
+    loss: Callable
+    optimizer: torch.optim.Optimizer
+    device: torch.device
+    batches: Iterable
+    total: int  # optimizer steps in the whole run
+    autocast: object
+    scaler: torch.amp.GradScaler
+    loss_sum: torch.Tensor  # () over the samples of this epoch
+    correct: torch.Tensor  # () right answers in this epoch
+    samples: int = 0
+    answers: int = 0
+    epoch: int = 0
+    batch: int = 0  # next batch of this epoch
+    steps: int = 0
+    seconds: float = 0.0
+    epoch_rng: dict = field(default_factory=dict)  # the generators as the epoch began: a DataLoader shuffles by them
+    history: list = field(default_factory=list)
+
+
+def step(run: Run, inputs: torch.Tensor, targets: torch.Tensor) -> None:
+    """Train on one micro-batch; at the end of a group of `accumulate` of them, update the weights."""
+    config, optimizer = run.config, run.optimizer
+    with run.autocast:
+        outputs = run.forward(inputs)
+        loss = run.loss(outputs, targets)
+    group = min(config.accumulate, len(run.batches) - run.batch // config.accumulate * config.accumulate)
+    run.scaler.scale(loss / group if group > 1 else loss).backward()  # without fp16 the scaler passes all through
+
+    run.batch += 1
+    if run.batch % config.accumulate == 0 or run.batch == len(run.batches):
+        if config.clip is not None:
+            run.scaler.unscale_(optimizer)
+            clip_gradients(run.weights, config.clip)
+        if config.schedule != "constant" or config.warmup:
+            factor = rate_factor(config, run.steps, run.total)
+            for parameters in optimizer.param_groups:
+                parameters["lr"] = parameters["initial_lr"] * factor
+        run.scaler.step(optimizer)
+        run.scaler.update()
+        for weight in run.weights:
+            weight.grad = None
+        run.steps += 1
+
+    # Sums stay on the device: reading one here would make the host wait for every step.
+    run.loss_sum.add_(loss.detach(), alpha=len(targets))
+    run.samples += len(targets)
+    if config.accuracy:
+        run.correct += (outputs.argmax(-1) == targets).sum()
+        run.answers += targets.numel()
+
+
+def clip_gradients(weights: list[nn.Parameter], largest: float) -> None:
+    """Scale all gradients by one factor so that their common norm is at most `largest` (Pascanu et al. 2013).
+
+    The arithmetic of torch.nn.utils.clip_grad_norm_, in half its time for a small model: it sorts no tensors by device.
+    """
+    gradients = [weight.grad for weight in weights if weight.grad is not None]
+    norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+    torch._foreach_mul_(gradients, (largest / (norm + 1e-6)).clamp(max=1.0))
+
+
+def train(
+    model: nn.Module,
+    batches: Iterable,
+    config: Config,
+    *,
+    loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = F.cross_entropy,
+    optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer] | None = None,
+    test: Iterable | None = None,
+) -> Iterator[Epoch]:
+    """Train `model` in place; yield an Epoch after each epoch. Stop early by `break`.
+
+    `batches` and `test` yield (inputs, targets): TensorBatches (its tensors are moved to the device once) or a
+    DataLoader. `optimizer` makes one from the parameters, after the model was moved; the default is fused AdamW.
+    With `config.checkpoint`, a run that was killed goes on bit-identically on the CPU: the epochs that it had finished
+    are yielded again from the checkpoint, at once, so that code which counts them sees the whole run.
+
+    Raises TypeError or ValueError for bad input before any work begins.
+    """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model: {type(model).__name__} is not allowed; give a torch.nn.Module")
+    for name, value in (("batches", batches), ("test", test)):
+        if value is not None and not (hasattr(value, "__len__") and hasattr(value, "__iter__")):
+            raise TypeError(f"{name}: {type(value).__name__} is not allowed; give TensorBatches or a DataLoader with a length")
+        if value is not None and len(value) == 0:
+            raise ValueError(f"{name}: there is not one batch in it")
+    return _epochs(model, batches, config, loss, optimizer or fused_adamw(config), test)
+
+
+def evaluate(
+    model: nn.Module, batches: Iterable, *, on: str | torch.device = "cpu", loss: Callable = F.cross_entropy, autocast=None
+) -> tuple[float, float]:
+    """Return (mean loss, share of right answers) of `model` over `batches`, in evaluation mode and without gradients.
+
+    The model must be on the device `on`; it is left in the mode in which it was. `autocast` comes from device.autocast.
+    Raises ValueError for TensorBatches that leave samples out: an accuracy is over the whole test set.
+    """
+    if isinstance(batches, TensorBatches) and (left_out := batches.samples - len(batches.order(0))):
+        raise ValueError(f"test: {left_out} of {batches.samples} samples would be left out; use drop_last=False")
+    was_training = model.training
+    model.eval()
+    loss_sum = correct = torch.zeros((), device=on)
+    samples = answers = 0
+    try:
+        with torch.inference_mode(), autocast or nullcontext():
+            for batch in batches:
+                inputs, targets = device.move(batch, on)
+                outputs = model(inputs)
+                loss_sum = loss_sum + loss(outputs, targets) * len(targets)
+                correct = correct + (outputs.argmax(-1) == targets).sum()
+                samples += len(targets)
+                answers += targets.numel()
+    finally:
+        model.train(was_training)
+    return float(loss_sum) / samples, float(correct) / answers
+
+
+def _epochs(model, batches, config, loss, make_optimizer, test) -> Iterator[Epoch]:
+    run = _start(model, batches, config, loss, make_optimizer)
+    if test is not None and isinstance(test, TensorBatches):
+        test = test.to(run.device)
+    bar = _bar(run) if config.progress else None
+    try:
+        yield from [Epoch(**report) for report in run.history]
+        while run.epoch < config.epochs:
+            # The mode of the matrix units is global in torch: it holds within an epoch, never in the learner's code.
+            with device.matmul_precision(config.precision):
+                _train_epoch(run, bar)
+                run.history.append(asdict(_report(run, test)))
+            _next_epoch(run)
+            if config.checkpoint is not None:
+                _save(run)
+            yield Epoch(**run.history[-1])
+    finally:
+        if bar is not None:
+            bar.close()
+
+
+def _start(model, batches, config, loss, make_optimizer) -> Run:
+    on = device.choose(config.device)
+    device.seed_everything(config.seed)
+    model.to(on, memory_format=torch.channels_last) if config.channels_last else model.to(on)
+    optimizer = make_optimizer(model.parameters())  # after the move: its state must lie where the weights lie
+    for parameters in optimizer.param_groups:
+        parameters.setdefault("initial_lr", parameters["lr"])
+    run = Run(
+        config=config,
+        model=model,
+        weights=[weight for weight in model.parameters() if weight.requires_grad],
+        forward=torch.compile(model) if config.compile else model,
+        loss=loss,
+        optimizer=optimizer,
+        device=on,
+        batches=batches.to(on) if isinstance(batches, TensorBatches) else batches,
+        total=config.epochs * -(-len(batches) // config.accumulate),
+        autocast=device.autocast(config.precision, on),
+        scaler=torch.amp.GradScaler(on.type, enabled=config.precision == "fp16"),
+        loss_sum=torch.zeros((), device=on),
+        correct=torch.zeros((), dtype=torch.int64, device=on),
+    )
+    if config.checkpoint is not None:
+        _resume(run)
+    return run
+
+
+def _train_epoch(run: Run, bar) -> None:
+    config = run.config
+    run.model.train()
+    before, began = run.seconds, time.perf_counter()
+    for batch in _batches(run):
+        inputs, targets = batch if isinstance(run.batches, TensorBatches) else device.move(batch, run.device)
+        if config.channels_last and inputs.dim() == 4:
+            inputs = inputs.contiguous(memory_format=torch.channels_last)
+        step(run, inputs, targets)
+        if bar is not None:
+            bar.update()
+        if config.checkpoint_every and run.batch % config.checkpoint_every == 0 and run.batch < len(run.batches):
+            run.seconds = before + time.perf_counter() - began
+            _save(run)
+    device.synchronize(run.device)
+    run.seconds = before + time.perf_counter() - began
+
+
+def _batches(run: Run) -> Iterator:
+    """Yield what is left of this epoch; after a resume, in the order in which the killed run would have had it."""
+    if isinstance(run.batches, TensorBatches):
+        return run.batches.epoch(run.epoch, seed=run.config.seed, start=run.batch)
+    if hasattr(getattr(run.batches, "sampler", None), "set_epoch"):
+        run.batches.sampler.set_epoch(run.epoch)
+    now = device.generator_state(run.device)
+    if run.batch == 0:
+        run.epoch_rng = now
+        return iter(run.batches)
+    device.set_generator_state(run.epoch_rng, run.device)
+    left = iter(run.batches)
+    for _ in range(run.batch):
+        next(left)
+    device.set_generator_state(now, run.device)
+    return left
+
+
+def _report(run: Run, test: Iterable | None) -> Epoch:
+    test_loss = test_accuracy = None
+    if test is not None:
+        test_loss, test_accuracy = evaluate(run.model, test, on=run.device, loss=run.loss, autocast=run.autocast)
+    return Epoch(
+        number=run.epoch,
+        steps=run.steps,
+        seconds=run.seconds,
+        samples_per_second=run.samples / run.seconds,
+        loss=run.loss_sum.item() / run.samples,
+        accuracy=run.correct.item() / run.answers if run.config.accuracy else None,
+        test_loss=test_loss,
+        test_accuracy=test_accuracy,
+        learning_rate=run.optimizer.param_groups[0]["lr"],
+    )
+
+
+def _next_epoch(run: Run) -> None:
+    run.epoch += 1
+    run.batch = run.samples = run.answers = 0
+    run.seconds = 0.0
+    run.loss_sum.zero_()
+    run.correct.zero_()
+
+
+COUNTERS = ("epoch", "batch", "steps", "samples", "answers", "seconds", "loss_sum", "correct", "epoch_rng", "history")
+
+
+def _recipe(config: Config) -> dict:
+    """Return the fields that a resumed run must share with the run that it goes on with."""
+    fields = ("precision", "accumulate", "clip", "lr", "schedule", "warmup", "seed")
+    recipe = {name: getattr(config, name) for name in fields}
+    if config.schedule != "constant":
+        recipe["epochs"] = config.epochs
+    return recipe
+
+
+def _save(run: Run) -> None:
+    state = {
+        "recipe": _recipe(run.config),
+        "model": run.model.state_dict(),
+        "optimizer": run.optimizer.state_dict(),
+        "scaler": run.scaler.state_dict(),
+        "rng": device.generator_state(run.device),
+        "counters": {name: getattr(run, name) for name in COUNTERS},
+    }
+    checkpoint.save(run.config.checkpoint, state, step=run.epoch * len(run.batches) + run.batch)
+
+
+def _resume(run: Run) -> None:
+    found = checkpoint.load_latest(run.config.checkpoint)
+    if found is None:
+        return
+    state, _ = found
+    theirs, ours = state["recipe"], _recipe(run.config)
+    if theirs != ours:
+        named = ", ".join(f"{k}={theirs.get(k)!r} (now {ours.get(k)!r})" for k in ours | theirs if theirs.get(k) != ours.get(k))
+        raise ValueError(
+            f"checkpoint: the run in {run.config.checkpoint} was made with {named}; "
+            "give the same values to go on with it, or another folder to begin anew"
+        )
+    run.model.load_state_dict(state["model"])
+    run.optimizer.load_state_dict(state["optimizer"])
+    run.scaler.load_state_dict(state["scaler"])
+    for name, value in state["counters"].items():
+        setattr(run, name, device.move(value, run.device) if name in ("loss_sum", "correct") else value)
+    device.set_generator_state(state["rng"], run.device)
+
+
+def _bar(run: Run):
+    from tqdm.auto import tqdm  # not at import: the core needs torch and numpy alone
+
+    done = run.epoch * len(run.batches) + run.batch
+    return tqdm(total=run.config.epochs * len(run.batches), initial=done, unit="batch", desc="train")
+
+
+def fused_adamw(config: Config) -> Callable:
+    """Return the default optimizer's maker: AdamW at config.lr, its update one fused kernel for all weights."""
+    return lambda parameters: torch.optim.AdamW(parameters, lr=config.lr, fused=True)
+
+
+def _check(name: str, value, kind, allowed: Callable, words: str) -> None:
+    right_kind = isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
+    if not right_kind or not allowed(value):
+        raise ValueError(f"{name}: {value!r} is not allowed; it is {words}")

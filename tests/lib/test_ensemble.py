@@ -1,0 +1,90 @@
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from course_lib import models
+from course_lib.data.loaders import TensorBatches
+from course_lib.ensemble import train_ensemble
+from course_lib.train import Config, evaluate, train
+
+SEEDS = (3, 11, 40)
+
+
+def problem(shape=(64,), classes=10, samples=128):
+    x = torch.randn(samples, *shape, generator=torch.Generator().manual_seed(0))
+    y = torch.randint(0, classes, (samples,), generator=torch.Generator().manual_seed(1))
+    return TensorBatches(x, y, batch_size=16)
+
+
+def seeded(make):
+    def one(seed):
+        torch.manual_seed(seed)
+        return make()
+
+    return [one(seed) for seed in SEEDS]
+
+
+@pytest.mark.parametrize(
+    "make, shape", [(models.mlp, (64,)), (models.small_cnn, (1, 8, 8)), (lambda: norm_net(), (64,))], ids=["mlp", "cnn", "norm"]
+)
+@pytest.mark.parametrize(
+    "fields", [{}, {"clip": 0.1, "schedule": "cosine", "warmup": 3}, {"precision": "bf16"}], ids=["plain", "full", "bf16"]
+)
+def test_copies_end_as_separate_runs_do(make, shape, fields):
+    config = Config(epochs=2, device="cpu", **fields)
+    together = seeded(make)
+    reports = list(train_ensemble(together, problem(shape), config, seeds=SEEDS))
+    # bf16 keeps 8 bits, and AdamW turns the sign of a gradient that rounds about 0 into a step of the whole rate
+    tolerance = {"rtol": 1e-3, "atol": 1e-5} if config.precision == "fp32" else {"rtol": 0.05, "atol": 2 * 16 * config.lr}
+    for i, (alone, seed) in enumerate(zip(seeded(make), SEEDS, strict=True)):
+        expected = list(train(alone, problem(shape), replace(config, seed=seed)))
+        for a, b in zip(together[i].state_dict().values(), alone.state_dict().values(), strict=True):
+            torch.testing.assert_close(a, b, **tolerance)
+        assert [r.losses[i] for r in reports] == pytest.approx([r.loss for r in expected], rel=tolerance["rtol"])
+
+
+def norm_net():
+    # no bias before the norm: its true gradient is 0, and AdamW would blow rounding up to full steps
+    return nn.Sequential(nn.Linear(64, 16, bias=False), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 10))
+
+
+def test_each_copy_is_tested_by_itself():
+    batches = problem()
+    test = TensorBatches(*batches.tensors, batch_size=50, shuffle=False, drop_last=False)
+    copies = seeded(models.mlp)
+    (report,) = train_ensemble(copies, batches, Config(device="cpu"), seeds=SEEDS, test=test)
+    assert report.test_accuracies == tuple(evaluate(model, test)[1] for model in copies)
+    assert len(set(report.test_losses)) == 3
+
+
+def test_break_leaves_the_weights_of_the_epochs_done():
+    copies, expected = seeded(models.mlp), seeded(models.mlp)
+    next(train_ensemble(copies, problem(), Config(epochs=5, device="cpu"), seeds=SEEDS))
+    list(train_ensemble(expected, problem(), Config(epochs=1, device="cpu"), seeds=SEEDS))
+    for a, b in zip(copies, expected, strict=True):
+        assert torch.equal(a[0].weight, b[0].weight)
+
+
+@pytest.mark.parametrize(
+    "fields, seeds, words",
+    [
+        ({"accumulate": 2}, SEEDS, "accumulate: 2 is not allowed in an ensemble"),
+        ({"compile": True}, SEEDS, "compile: True"),
+        ({"checkpoint": "folder"}, SEEDS, "checkpoint: 'folder'"),
+        ({"precision": "fp16"}, SEEDS, "precision: 'fp16'"),
+        ({}, (1, 2), "2 seeds for 3 models"),
+    ],
+)
+def test_what_a_stacked_run_cannot_do_is_refused(fields, seeds, words):
+    with pytest.raises(ValueError, match=words):
+        train_ensemble(seeded(models.mlp), problem(), Config(device="cpu", **fields), seeds=seeds)
+
+
+def test_a_smaller_last_batch_is_refused():
+    x, y = problem().tensors
+    with pytest.raises(ValueError, match="the last one is smaller"):
+        train_ensemble(
+            seeded(models.mlp), TensorBatches(x, y, batch_size=48, drop_last=False), Config(device="cpu"), seeds=SEEDS
+        )
