@@ -11,8 +11,8 @@ def bootstrap_interval(
 ) -> tuple[float, float]:
     """The percentile bootstrap interval (low, high) of a statistic, after B. Efron, "Bootstrap methods" (1979).
 
-    `values`: one-dimensional, finite; one value gives an interval of no width. `statistic` takes an array and `axis`, as
-    np.median and np.mean do. The same seed gives the same interval. Raises ValueError for bad input.
+    `values`: one-dimensional, finite; one value gives an interval of no width. `statistic` takes an array and `axis`,
+    as np.median does. The same seed gives the same interval. Raises ValueError for bad input.
     """
     data = _numbers(values, least=1)
     _check_level(level)

@@ -87,7 +87,7 @@ class Comparison:
 
 
 def time_call(fn: Callable[[], object], *, device="cpu", warmup: int = 3, repeats: int = 10, calls: int = 1) -> Timing:
-    """Time `fn()`: a first call, kept apart, `warmup` calls that are not timed, then `repeats` timings of `calls` calls.
+    """Time `fn()`: a first call, kept apart, `warmup` calls without the clock, then `repeats` timings of `calls` calls.
 
     Waits for the device before the clock starts and before it stops. Use more `calls` for what takes only microseconds.
     Raises ValueError for a setting that is not allowed.
@@ -150,7 +150,7 @@ def saved_bytes(fn: Callable[[], object]) -> int:
     Each storage counts once, whole, however many operations saved it. Parameters (nn.Parameter) and views of them do
     not count: they exist anyway. Inputs do, and so does the bfloat16 copy of a weight that autocast makes. What a
     backward pass has released no longer counts, so a step that accumulates over micro-batches shows the bytes of one
-    of them. Inside `torch.utils.checkpoint` only what it keeps counts, not what it recomputes: `peak_memory` shows that.
+    of them. Of `torch.utils.checkpoint` only what it keeps counts, not what it recomputes: `peak_memory` shows that.
     """
     _check_callable("fn", fn)
     ledger = _Ledger()

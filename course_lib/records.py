@@ -1,7 +1,6 @@
 """What was measured: one validated Result, the learner's own store, the predictions, and the shipped reference."""
 
 import contextlib
-import dataclasses
 import hashlib
 import json
 import math
@@ -14,44 +13,21 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from course_lib.store import Store
+from course_lib.store import Line, Store
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 REFERENCE = Path(__file__).resolve().parent / "reference"
 DATA_KINDS = ("real", "rendered", "stand-in")
-_REQUIRED_OF_DATA = ("name", "kind")
-
-
-class _Line:
-    """A frozen dataclass that is one line of a store."""
-
-    def to_json(self) -> str:
-        """The line: one JSON object, without a line break in it."""
-        return json.dumps({f.name: getattr(self, f.name) for f in dataclasses.fields(self)}, allow_nan=False)
-
-    @classmethod
-    def from_json(cls, text: str):
-        """The object that `to_json` wrote. Raises ValueError, naming the field, when `text` is not one."""
-        try:
-            fields = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise ValueError(f"not a JSON object: {error}") from None
-        if not isinstance(fields, dict):
-            raise ValueError(f"not a JSON object but a {type(fields).__name__}")
-        known = {f.name for f in dataclasses.fields(cls)}
-        for wrong, word in ((sorted(known - fields.keys()), "missing"), (sorted(fields.keys() - known), "not known")):
-            if wrong:
-                raise ValueError(f"{', '.join(wrong)}: {word}; a {cls.__name__} has {', '.join(sorted(known))}")
-        return cls(**fields)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Result(_Line):
+class Result(Line):
     """One measured variant of one lesson, with all that is needed to believe it.
 
     lesson: "01_measuring"; variant: "baseline"; knobs: what was set, {"batch": 32}; values: every repeat of every
-    metric, {"seconds": (0.51, 0.5)}; units: one a metric, {"seconds": "s"}; machine: `device.describe()`; versions:
-    `device.versions()`; data: provenance of the data set, or None; time: ISO-8601 UTC; code: `code_digest(lesson)`.
+    metric, {"seconds": (0.51, 0.5)}, where a number alone is one repeat; units: of every metric at least, {"seconds":
+    "s"}; machine: `device.describe()`; versions: `device.versions()`; data: the data set's provenance, or None; time:
+    ISO-8601 UTC; code: `code_digest(lesson)`. The dictionaries are copied, and units of other metrics left out.
     Raises ValueError that names the field, the value and what is allowed.
     """
 
@@ -69,15 +45,18 @@ class Result(_Line):
     def __post_init__(self):
         _check_text("lesson", self.lesson)
         _check_text("variant", self.variant)
-        object.__setattr__(self, "knobs", _flat("knobs", self.knobs))
-        object.__setattr__(self, "values", _measured(self.values))
-        object.__setattr__(self, "units", _units(self.units, self.values))
-        object.__setattr__(self, "machine", _flat("machine", self.machine, required=("device",)))
-        object.__setattr__(self, "versions", _flat("versions", self.versions, required=("torch",)))
-        if self.data is not None:
-            object.__setattr__(self, "data", _flat("data", self.data, required=_REQUIRED_OF_DATA))
-            if self.data["kind"] not in DATA_KINDS:
-                raise _refused("data['kind']", self.data["kind"], f"one of {', '.join(DATA_KINDS)}")
+        checked = {
+            "knobs": _flat("knobs", self.knobs),
+            "values": _measured(self.values),
+            "units": _units(self.units, self.values),
+            "machine": _flat("machine", self.machine, required=("device",)),
+            "versions": _flat("versions", self.versions, required=("torch",)),
+            "data": None if self.data is None else _flat("data", self.data, required=("name", "kind")),
+        }
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
+        if self.data is not None and self.data["kind"] not in DATA_KINDS:
+            raise _refused("data['kind']", self.data["kind"], f"one of {', '.join(DATA_KINDS)}")
         _check_time(self.time)
         if not (isinstance(self.code, str) and re.fullmatch(r"[0-9a-f]{64}", self.code)):
             raise _refused("code", self.code, "a SHA-256 in 64 hexadecimal digits, as code_digest(lesson) gives it")
@@ -95,7 +74,7 @@ class Result(_Line):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Prediction(_Line):
+class Prediction(Line):
     """What a learner guessed before measuring. `default`: True when a headless run committed the default guess."""
 
     lesson: str
@@ -134,19 +113,16 @@ class Recorder:
         knobs: Mapping | None = None,
         data: Mapping | None = None,
     ) -> Result:
-        """Store one variant and return its Result. Raises ValueError as Result does.
-
-        `values`: a number or all repeats of each metric; `units` may also name metrics that were not measured here."""
-        repeats = {metric: (v,) if isinstance(v, numbers.Real) else v for metric, v in values.items()}
+        """Store one variant and return its Result. Raises ValueError as Result does, and stores nothing then."""
         result = Result(
             lesson=self.lesson,
             variant=variant,
-            knobs=dict(knobs or {}),
-            values=repeats,
-            units={metric: unit for metric, unit in units.items() if metric in repeats},
-            machine=dict(self.machine),
-            versions=dict(self.versions),
-            data=None if data is None else dict(data),
+            knobs={} if knobs is None else knobs,
+            values=values,
+            units=units,
+            machine=self.machine,
+            versions=self.versions,
+            data=data,
             time=now(),
             code=self.code,
         )
@@ -187,7 +163,8 @@ def latest(results: Iterable[Result]) -> list[Result]:
 def code_digest(lesson: str, checkout: Path = CHECKOUT) -> str:
     """The SHA-256 of the library's code and of the code cells of the lesson's notebook (if there is one), as on disk.
 
-    Two results with one digest were measured by the same code; outputs and prose do not change it."""
+    Two results with one digest were measured by the same code; outputs and prose do not change it.
+    """
     digest = hashlib.sha256()
     for path in sorted((checkout / "course_lib").rglob("*.py")):
         digest.update(f"{path.relative_to(checkout).as_posix()}\n{path.read_text(encoding='utf-8')}\0".encode())
@@ -217,7 +194,9 @@ def references(folder: Path = REFERENCE) -> dict[str, list[Result]]:
 def promote(results: Iterable[Result], folder: Path = REFERENCE) -> Path:
     """Make these results of one machine its shipped reference, and return the file, which is replaced in one step.
 
-    They replace its records of the same lessons; those of other lessons stay. Raises ValueError for no or two machines."""
+    They replace its records of the same lessons; those of other lessons stay. Raises ValueError for none or for those
+    of two machines.
+    """
     fresh = latest(results)
     slugs = sorted({machine_slug(result.machine) for result in fresh})
     if len(slugs) != 1:
@@ -264,12 +243,12 @@ def _check_time(value: object) -> None:
         raise _refused("time", value, "ISO-8601 in UTC, for instance 2026-01-31T12:00:00+00:00")
 
 
-def _finite(field: str, value: object) -> float:
+def _finite(field: str, value: object, allowed: str = "a finite number") -> float:
     if not isinstance(value, bool) and isinstance(value, numbers.Real):
         with contextlib.suppress(OverflowError):  # a whole number beyond the largest float
             if math.isfinite(value):
                 return float(value)
-    raise _refused(field, value, "a finite number")
+    raise _refused(field, value, allowed)
 
 
 def _flat(field: str, value: object, required: Sequence[str] = ()) -> dict:
@@ -284,30 +263,33 @@ def _flat(field: str, value: object, required: Sequence[str] = ()) -> dict:
 
 
 def _scalar(field: str, value: object) -> bool | int | float | str:
-    if isinstance(value, (bool, str)):
+    if isinstance(value, bool):
         return value
+    if isinstance(value, str):
+        return str(value)  # torch.__version__ is a text of a class of its own
     if isinstance(value, numbers.Integral):
         return int(value)
-    return _finite(field, value)
+    return _finite(field, value, "a text, a finite number, True or False")
 
 
 def _measured(values: object) -> dict[str, tuple[float, ...]]:
     if not isinstance(values, Mapping) or not values:
         raise _refused("values", values, "a dictionary from metrics to all their repeats, with one metric or more")
-    measured = {}
-    for metric, repeats in values.items():
-        _check_text("values: name", metric)
-        if isinstance(repeats, str) or not isinstance(repeats, Iterable):
-            raise _refused(f"values[{metric!r}]", repeats, "a list of finite numbers, one or more")
-        measured[metric] = tuple(_finite(f"values[{metric!r}]", value) for value in repeats)
-        if not measured[metric]:
-            raise _refused(f"values[{metric!r}]", repeats, "a list of finite numbers, one or more")
-    return measured
+    return {metric: _repeats(metric, repeats) for metric, repeats in values.items()}
 
 
-def _units(units: object, values: Mapping) -> dict[str, str]:
-    if not isinstance(units, Mapping) or units.keys() != values.keys():
-        raise _refused("units", units, f"one unit for each of the metrics {', '.join(values)}")
-    for metric, unit in units.items():
-        _check_text(f"units[{metric!r}]", unit)
-    return dict(units)
+def _repeats(metric: object, repeats: object) -> tuple[float, ...]:
+    _check_text("values: name", metric)
+    if isinstance(repeats, numbers.Real):
+        repeats = (repeats,)
+    if not isinstance(repeats, Iterable) or isinstance(repeats, (str, Mapping)) or not (repeats := tuple(repeats)):
+        raise _refused(f"values[{metric!r}]", repeats, "a list of finite numbers, one or more")
+    return tuple(_finite(f"values[{metric!r}]", value) for value in repeats)
+
+
+def _units(units: object, metrics: Iterable[str]) -> dict[str, str]:
+    if not isinstance(units, Mapping):
+        raise _refused("units", units, "a dictionary from metrics to their units")
+    for metric in metrics:
+        _check_text(f"units[{metric!r}]", units.get(metric))
+    return {metric: units[metric] for metric in metrics}

@@ -5,6 +5,7 @@ away by the next append, so that it never spoils the line after it.
 """
 
 import contextlib
+import dataclasses
 import json
 import os
 import warnings
@@ -12,10 +13,33 @@ from collections.abc import Iterator
 from pathlib import Path
 
 
-class Store:
-    """The file at `path`, with items of one class, `kind`, that has `to_json` and a class method `from_json`."""
+class Line:
+    """The base of a dataclass that is kept as one line: its fields are values that JSON knows."""
 
-    def __init__(self, path: str | Path, kind: type):
+    def to_json(self) -> str:
+        """The line: one JSON object, without a line break in it."""
+        return json.dumps({f.name: getattr(self, f.name) for f in dataclasses.fields(self)}, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str):
+        """The object that `to_json` wrote. Raises ValueError, naming the field, when `text` is not one."""
+        try:
+            fields = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"not a JSON object: {error}") from None
+        if not isinstance(fields, dict):
+            raise ValueError(f"not a JSON object but a {type(fields).__name__}")
+        known = {f.name for f in dataclasses.fields(cls)}
+        for wrong, word in ((sorted(known - fields.keys()), "missing"), (sorted(fields.keys() - known), "not known")):
+            if wrong:
+                raise ValueError(f"{', '.join(wrong)}: {word}; a {cls.__name__} has {', '.join(sorted(known))}")
+        return cls(**fields)
+
+
+class Store:
+    """The file at `path`, with items of one class, `kind`."""
+
+    def __init__(self, path: str | Path, kind: type[Line]):
         self.path, self.kind = Path(path), kind
 
     def append(self, item) -> None:
