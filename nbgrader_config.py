@@ -1,0 +1,26 @@
+"""nbgrader's settings: JupyterLab's Validate button, `make exercises` and `make grade` all read them from here."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+
+c = get_config()  # noqa: F821  (nbgrader puts it there)
+
+c.CourseDirectory.root = str(ROOT)
+c.CourseDirectory.source_directory = "solutions"
+c.CourseDirectory.release_directory = "exercises"
+c.CourseDirectory.submitted_directory = "grading/submitted"
+c.CourseDirectory.autograded_directory = "grading/autograded"
+c.CourseDirectory.feedback_directory = "grading/feedback"
+c.CourseDirectory.db_url = f"sqlite:///{ROOT / 'grading' / 'gradebook.db'}"
+
+c.ClearSolutions.code_stub = {"python": '# YOUR CODE HERE\nraise NotImplementedError("no answer yet")'}
+
+# A learner who deletes a test cell gets it back; the default leaves the points of that cell undecided.
+c.OverwriteCells.add_missing_cells = True
+
+# Seconds for one cell. The slowest honest one takes 3 s, the import of torch.
+c.Execute.timeout = 20
+
+# What a submission prints is shown in the teacher's browser: the default would let its scripts run there.
+c.HTMLExporter.sanitize_html = True
