@@ -15,8 +15,9 @@ from torch.func import functional_call, stack_module_state, vmap
 from torch.nn import functional as F
 
 from course_lib import device
+from course_lib.config import Config, rate_factor
 from course_lib.data.loaders import CHUNK, TensorBatches
-from course_lib.train import Config, evaluate, fused_adamw, rate_factor
+from course_lib.train import evaluate, fused_adamw
 
 ONE_RUN_ONLY = {"accumulate": 1, "compile": False, "channels_last": False, "accuracy": False, "checkpoint": None}
 
@@ -48,7 +49,8 @@ def train_ensemble(
     it sees the data in the order of its own seed. Three things differ. Dropout draws other numbers. The optimizer that
     `optimizer` makes must update each weight by itself, as SGD and the Adam family do. And what serves one long run
     (accumulation, checkpoints, compile, channels_last, training accuracy, fp16 scaling) is refused here by ValueError,
-    as are models and seeds of different number, and batches that leave a smaller last one.
+    as are models and seeds of different number, and batches that leave a smaller last one. torch itself refuses batch
+    norm under bf16 here, with a RuntimeError.
     """
     for name, allowed in ONE_RUN_ONLY.items():
         if getattr(config, name) != allowed:

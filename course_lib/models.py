@@ -1,5 +1,7 @@
 """The few reference models, small enough that a laptop's CPU trains them within seconds."""
 
+from itertools import pairwise
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -8,7 +10,7 @@ from torch.nn import functional as F
 def mlp(inputs: int = 64, hidden: int = 64, classes: int = 10, layers: int = 2) -> nn.Sequential:
     """Return a perceptron of `layers` linear layers: (B, inputs) -> (B, classes). The default has 4,810 parameters."""
     widths = [inputs] + [hidden] * (layers - 1)
-    stages = [stage for a, b in zip(widths, widths[1:], strict=False) for stage in (nn.Linear(a, b), nn.ReLU())]
+    stages = [stage for a, b in pairwise(widths) for stage in (nn.Linear(a, b), nn.ReLU())]
     return nn.Sequential(*stages, nn.Linear(widths[-1], classes))
 
 

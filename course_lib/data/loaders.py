@@ -14,7 +14,7 @@ class TensorBatches:
     model's step. The order of an epoch is a pure function of (seed, epoch), so that training resumes exactly.
     """
 
-    def __init__(self, *tensors: torch.Tensor, batch_size: int, shuffle: bool = True, drop_last: bool = True, seed: int = 0):
+    def __init__(self, *tensors: torch.Tensor, batch_size: int, shuffle: bool = True, drop_last: bool = True):
         """Take `tensors` of equal first dimension (N, ...). With `drop_last`, N % batch_size samples sit an epoch out.
 
         Raises ValueError if there is no tensor, if their lengths differ, or if not one batch can be made.
@@ -27,7 +27,7 @@ class TensorBatches:
         if lengths[0] < (batch_size if drop_last else 1):
             raise ValueError(f"batch_size: {batch_size} is more than the {lengths[0]} samples; not one batch can be made")
         self.tensors, self.samples = tensors, lengths[0]
-        self.batch_size, self.shuffle, self.drop_last, self.seed = batch_size, shuffle, drop_last, seed
+        self.batch_size, self.shuffle, self.drop_last = batch_size, shuffle, drop_last
 
     def __len__(self) -> int:
         whole, rest = divmod(self.samples, self.batch_size)
@@ -36,22 +36,21 @@ class TensorBatches:
     def to(self, device) -> "TensorBatches":
         """Return the same batches with their tensors on `device`; there they are no longer copied step by step."""
         tensors = [tensor.to(device) for tensor in self.tensors]
-        options = {"shuffle": self.shuffle, "drop_last": self.drop_last, "seed": self.seed}
-        return TensorBatches(*tensors, batch_size=self.batch_size, **options)
+        return TensorBatches(*tensors, batch_size=self.batch_size, shuffle=self.shuffle, drop_last=self.drop_last)
 
-    def order(self, number: int) -> torch.Tensor:
+    def order(self, number: int, seed: int = 0) -> torch.Tensor:
         """Return the sample indices of epoch `number`, (len(self) * batch_size,) or (samples,) int64, on the CPU."""
         if not self.shuffle:
             order = torch.arange(self.samples)
         else:  # a multiplier larger than any epoch number keeps the streams of neighbouring seeds apart
-            generator = torch.Generator().manual_seed(self.seed * 1_000_003 + number)
+            generator = torch.Generator().manual_seed(seed * 1_000_003 + number)
             order = torch.randperm(self.samples, generator=generator)
         return order[: len(self) * self.batch_size]
 
-    def epoch(self, number: int, start: int = 0) -> Iterator[tuple[torch.Tensor, ...]]:
+    def epoch(self, number: int, *, seed: int = 0, start: int = 0) -> Iterator[tuple[torch.Tensor, ...]]:
         """Yield the batches of epoch `number` from batch `start` on, each a tuple of views (batch_size, ...)."""
-        order = self.order(number)[start * self.batch_size :].to(self.tensors[0].device)
-        for chunk in order.split(CHUNK * self.batch_size):
+        order = self.order(number, seed)[start * self.batch_size :].to(self.tensors[0].device)
+        for chunk in order.split(CHUNK * self.batch_size) if len(order) else ():
             yield from zip(*(t.index_select(0, chunk).split(self.batch_size) for t in self.tensors), strict=True)
 
     def __iter__(self) -> Iterator[tuple[torch.Tensor, ...]]:

@@ -5,9 +5,10 @@ import torch
 from torch import nn
 
 from course_lib import models
+from course_lib.config import Config
 from course_lib.data.loaders import TensorBatches
 from course_lib.ensemble import train_ensemble
-from course_lib.train import Config, evaluate, train
+from course_lib.train import evaluate, train
 
 SEEDS = (3, 11, 40)
 
@@ -26,13 +27,21 @@ def seeded(make):
     return [one(seed) for seed in SEEDS]
 
 
+def norm_net():
+    # no bias before the norm: its true gradient is 0, and AdamW would blow rounding up to full steps
+    return nn.Sequential(nn.Linear(64, 16, bias=False), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 10))
+
+
+MODELS = {"mlp": (models.mlp, (64,)), "cnn": (models.small_cnn, (1, 8, 8)), "norm": (norm_net, (64,))}
+FULL, BF16 = {"clip": 0.1, "schedule": "cosine", "warmup": 3}, {"precision": "bf16"}
+
+
 @pytest.mark.parametrize(
-    "make, shape", [(models.mlp, (64,)), (models.small_cnn, (1, 8, 8)), (lambda: norm_net(), (64,))], ids=["mlp", "cnn", "norm"]
+    "name, fields",
+    [("mlp", {}), ("mlp", FULL), ("mlp", BF16), ("cnn", {}), ("cnn", FULL), ("cnn", BF16), ("norm", {}), ("norm", FULL)],
 )
-@pytest.mark.parametrize(
-    "fields", [{}, {"clip": 0.1, "schedule": "cosine", "warmup": 3}, {"precision": "bf16"}], ids=["plain", "full", "bf16"]
-)
-def test_copies_end_as_separate_runs_do(make, shape, fields):
+def test_copies_end_as_separate_runs_do(name, fields):
+    make, shape = MODELS[name]
     config = Config(epochs=2, device="cpu", **fields)
     together = seeded(make)
     reports = list(train_ensemble(together, problem(shape), config, seeds=SEEDS))
@@ -43,11 +52,6 @@ def test_copies_end_as_separate_runs_do(make, shape, fields):
         for a, b in zip(together[i].state_dict().values(), alone.state_dict().values(), strict=True):
             torch.testing.assert_close(a, b, **tolerance)
         assert [r.losses[i] for r in reports] == pytest.approx([r.loss for r in expected], rel=tolerance["rtol"])
-
-
-def norm_net():
-    # no bias before the norm: its true gradient is 0, and AdamW would blow rounding up to full steps
-    return nn.Sequential(nn.Linear(64, 16, bias=False), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 10))
 
 
 def test_each_copy_is_tested_by_itself():

@@ -10,8 +10,9 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
 from course_lib import models
+from course_lib.config import Config, rate_factor
 from course_lib.data.loaders import TensorBatches
-from course_lib.train import Config, clip_gradients, evaluate, rate_factor, train
+from course_lib.train import clip_gradients, evaluate, train
 
 
 def problem(samples=96, batch_size=16):
