@@ -27,7 +27,7 @@ class Config:
     seed: int = 0  # of the data's order, and of torch's generators (dropout)
     accuracy: bool = False  # count correct answers in training, too
     checkpoint: str | Path | None = None  # folder; a run that finds its own checkpoint there goes on from it
-    checkpoint_every: int = 0  # batches between checkpoints within an epoch; 0: only at its end
+    checkpoint_every: int = 0  # optimizer steps between checkpoints; 0: one at each epoch's end
     progress: bool = False  # show a bar with the time left
 
     def __post_init__(self):

@@ -205,7 +205,7 @@ def _start(model, batches, config, loss, make_optimizer) -> Run:
 def _train_epoch(run: Run, bar) -> None:
     config = run.config
     run.model.train()
-    before, began = run.seconds, time.perf_counter()
+    began = time.perf_counter()
     for batch in _batches(run):
         inputs, targets = batch if isinstance(run.batches, TensorBatches) else device.move(batch, run.device)
         if config.channels_last and inputs.dim() == 4:
@@ -213,11 +213,18 @@ def _train_epoch(run: Run, bar) -> None:
         step(run, inputs, targets)
         if bar is not None:
             bar.update()
-        if config.checkpoint_every and run.batch % config.checkpoint_every == 0 and run.batch < len(run.batches):
-            run.seconds = before + time.perf_counter() - began
+        if config.checkpoint_every and _is_due(run):
+            run.seconds += time.perf_counter() - began
             _save(run)
+            began = time.perf_counter()
     device.synchronize(run.device)
-    run.seconds = before + time.perf_counter() - began
+    run.seconds += time.perf_counter() - began
+
+
+def _is_due(run: Run) -> bool:
+    """Whether a checkpoint within the epoch is due: after an update, since half-accumulated gradients are not kept."""
+    updated = run.batch % run.config.accumulate == 0
+    return updated and run.steps % run.config.checkpoint_every == 0 and run.batch < len(run.batches)
 
 
 def _batches(run: Run) -> Iterator:

@@ -219,7 +219,7 @@ def test_frozen_weights_stay_and_are_not_clipped_over():
 
 
 @pytest.mark.parametrize("kind", ["tensors", "loader"])
-@pytest.mark.parametrize("every", [0, 2, 5])
+@pytest.mark.parametrize("every", [0, 1, 4])
 def test_a_run_that_was_left_goes_on_to_the_same_weights(tmp_path, kind, every):
     def batches():
         return problem() if kind == "tensors" else DataLoader(TensorDataset(*problem().tensors), batch_size=16, shuffle=True)
@@ -236,7 +236,7 @@ def test_a_run_that_was_left_goes_on_to_the_same_weights(tmp_path, kind, every):
     def loss(outputs, targets):
         nonlocal calls
         calls += 1
-        if calls == 15:  # in the third epoch
+        if calls == 16:  # in the third epoch, after the first batch of a group of two
             raise Cut
         return F.cross_entropy(outputs, targets)
 
