@@ -2,7 +2,7 @@
 
 The rules are CONTRIBUTING.md's. Most guard against silence: nbval compares nothing in a cell whose stored output was
 stripped, passes a `raises-exception` cell that raises nothing, and passes a cell with an unknown magic that never ran.
-`python tools/hygiene.py [NOTEBOOK...]` prints the faults of the given (or of all) notebooks.
+`python -m tools.hygiene [NOTEBOOK...]` prints the faults of the given (or of all) notebooks.
 """
 
 import ast
@@ -39,6 +39,11 @@ def notebooks() -> list[Path]:
     return sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
+def read(path: Path) -> dict:
+    """The notebook as it lies on the disk: nbformat's own reader would mend some of the faults."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
 def is_lesson(name: str) -> bool:
     """Lessons, from 01 on, have the anatomy; 00_start_here has its own."""
     return not name.startswith("00_")
@@ -47,9 +52,7 @@ def is_lesson(name: str) -> bool:
 def faults(notebook: dict, name: str) -> list[str]:
     """Each fault of the notebook (nbformat 4 as a dict) as one sentence; `name` is its file's stem."""
     try:
-        with warnings.catch_warnings(
-            action="error"
-        ):  # a missing or doubled cell id is a warning, and is mended silently
+        with warnings.catch_warnings(action="error"):  # a missing or doubled cell id is a warning, and is mended silently
             nbformat.validate(copy.deepcopy(notebook))
     except (nbformat.ValidationError, Warning) as error:
         return [f"not a valid notebook: {str(error).splitlines()[0]}"]
@@ -240,7 +243,7 @@ def _decides(cell: dict) -> bool:
 if __name__ == "__main__":
     clean = True
     for path in [Path(argument) for argument in sys.argv[1:]] or notebooks():
-        notebook = json.loads(path.read_text(encoding="utf-8"))
+        notebook = read(path)
         for fault in faults(notebook, path.stem) + broken_links(notebook, path.parent):
             clean = False
             print(f"{path.name}: {fault}")

@@ -1,6 +1,5 @@
 """The notebooks in git are clean and have the plan's anatomy; and the guard that says so sees every fault it names."""
 
-import json
 import subprocess
 import sys
 
@@ -13,7 +12,7 @@ from tools import hygiene
 
 @pytest.mark.parametrize("path", hygiene.notebooks(), ids=lambda path: path.stem)
 def test_notebook_is_clean(path):
-    notebook = json.loads(path.read_text(encoding="utf-8"))
+    notebook = hygiene.read(path)
     assert hygiene.faults(notebook, path.stem) + hygiene.broken_links(notebook, path.parent) == []
 
 

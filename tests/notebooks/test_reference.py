@@ -1,0 +1,79 @@
+"""Recording a reference: what a made lesson measures is shipped whole, and a lesson that fails ships nothing."""
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook
+
+from course_lib import records
+from tools import hygiene, reference, strip
+
+# The made page is called 00_made: it is spared the anatomy, which is not the matter here.
+RECORDS = """from course_lib import device, records
+log = records.Recorder("00_made", machine=device.describe("cpu"), versions=device.versions())
+_ = log.add("baseline", {"loss": [0.5, 0.25]}, {"loss": "nats"})"""
+
+
+def made(folder, *sources, variants=("baseline",), tags=()):
+    cells = [new_code_cell(source) for source in (RECORDS, *sources)]
+    cells[-1].metadata.tags = list(tags)
+    course = {"title": "Made", "claims": [], "minutes": 1, "variants": list(variants)}
+    kernel = {"name": "python3", "display_name": "Python 3"}
+    path = folder / "00_made.ipynb"
+    nbformat.write(new_notebook(cells=cells, metadata={"kernelspec": kernel, "course": course}), path)
+    return path
+
+
+def test_a_lesson_is_recorded_and_its_kept_outputs_are_written_back(tmp_path):
+    path = made(tmp_path, "print('a run')", "print('kept')", tags=["keep_output"])
+    seconds, file = reference.record(path, tmp_path / "reference")
+    [results] = records.references(tmp_path / "reference").values()
+    assert [r.variant for r in results] == ["baseline", "lesson_run"] and file.parent == tmp_path / "reference"
+    assert results[0].values == {"loss": (0.5, 0.25)} and results[1].values == {"seconds": (seconds,)}
+    notebook = hygiene.read(path)
+    assert hygiene.faults(notebook, "00_made") == []
+    assert [cell["execution_count"] for cell in notebook["cells"]] == [1, 2, 3]
+    assert [cell["outputs"] != [] for cell in notebook["cells"]] == [False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("source", "variants", "reason"),
+    [
+        ("raise ZeroDivisionError('planted')", ["baseline"], r"cell 1 .*: ZeroDivisionError: planted"),
+        ("import os\nos._exit(1)", ["baseline"], r"cell 1 .*: the kernel died"),
+        ("print(1)", ["baseline", "bf16"], r"lacks \(00_made, bf16\)"),
+        ("import math", ["baseline"], r"cell 1 .*: imports belong in the set-up cell"),
+    ],
+)
+def test_a_lesson_that_fails_ships_nothing(tmp_path, source, variants, reason):
+    path = made(tmp_path, source, variants=variants)
+    before = path.read_bytes()
+    with pytest.raises(reference.LessonFailed, match=reason):
+        reference.record(path, tmp_path / "reference")
+    assert path.read_bytes() == before and not (tmp_path / "reference").exists()
+
+
+def test_a_cell_that_runs_too_long_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(reference, "CELL_SECONDS", 1)
+    path = made(tmp_path, "while True: pass")
+    with pytest.raises(reference.LessonFailed, match=r"cell \d .*: still running after 1 s"):
+        reference.record(path, tmp_path / "reference")
+
+
+def test_a_name_that_is_no_lesson_is_refused():
+    with pytest.raises(SystemExit, match="no such lesson: 99_gone"):
+        reference.main(["99_gone"])
+
+
+def test_strip_keeps_kept_outputs_ids_and_counts(tmp_path):
+    path = made(tmp_path, "1", "2", tags=["keep_output"])
+    notebook = nbformat.read(path, as_version=4)
+    for count, cell in enumerate(notebook.cells, 1):
+        cell.execution_count, cell.outputs = count, [nbformat.v4.new_output("stream", text="x")]
+        cell.metadata.execution = {"start": "now"}
+    notebook.metadata.language_info = {"name": "python"}
+    ids = [cell.id for cell in notebook.cells]
+    strip.write_stripped(notebook, path)
+    stripped = hygiene.read(path)
+    assert hygiene.faults(stripped, "00_made") == [] and [cell["id"] for cell in stripped["cells"]] == ids
+    assert [len(cell["outputs"]) for cell in stripped["cells"]] == [0, 0, 1]
+    assert all("execution" not in cell["metadata"] for cell in stripped["cells"])
