@@ -1,10 +1,47 @@
-# The commands of the course. `make lab` and `make test` set everything up by themselves.
+# The commands of the course. Each sets up what it needs: `make lab` and `make test` are all that a newcomer types.
 PYTHON ?= python3
 PORT ?= 8888
-BROWSER ?= default
 BIN := .venv/bin
+# BROWSER=none starts the server alone, and prints its address
+LAB := --ServerApp.port=$(PORT) $(if $(filter none,$(BROWSER)),--no-browser)
 
-export OMP_NUM_THREADS ?= 1
-
-.PHONY: lab test setup
 .DEFAULT_GOAL := lab
+.PHONY: lab test setup install exercises grade reference readme strip bench
+
+lab: setup  ## open JupyterLab on the first lesson
+	$(BIN)/jupyter lab $(LAB) notebooks/00_start_here.ipynb
+
+test: setup  ## run the whole test suite
+	$(BIN)/python -m pytest
+
+# What was installed is kept as text. A change of it, or of this folder's place, installs again; nothing else does; and
+# an install that was interrupted has left no such text.
+setup:
+	@printf '%s\n' '$(CURDIR)' | cat - requirements.txt pyproject.toml | cmp -s - .venv/installed || $(MAKE) --no-print-directory install
+
+install:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
+	  { echo "The course needs Python 3.11 to 3.13; $$($(PYTHON) --version) was found. Name another: make PYTHON=python3.12"; exit 1; }
+	@rm -f .venv/installed
+	@echo "Setting up .venv: two to five minutes and about 1.5 GB, once."
+	@test -x $(BIN)/python && $(BIN)/python -c '' || $(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@printf '%s\n' '$(CURDIR)' | cat - requirements.txt pyproject.toml > .venv/installed
+
+exercises: setup  ## generate exercises/ from solutions/
+	$(BIN)/python -m grading.release
+
+grade: setup  ## grade grading/submitted/<student>/<exercise>/<notebook>.ipynb
+	$(BIN)/python -m grading.grade
+
+reference: setup  ## run every lesson here and promote its records to this machine's reference
+	$(BIN)/python -m tools.reference
+
+readme: setup  ## fill the README's results in from the reference
+	$(BIN)/python -m tools.readme
+
+strip: setup  ## strip the notebooks' outputs, except those tagged keep_output
+	$(BIN)/python -m tools.strip
+
+bench: setup  ## compare the training core with hand-written loops and with its peers
+	$(BIN)/python tests/benchmarks/bench.py

@@ -20,10 +20,10 @@ def small_cnn(classes: int = 20, channels: int = 1) -> nn.Sequential:
     It ends in a 2 x 2 average, so that one net serves 16 x 16 glyphs, 28 x 28 digits and 32 x 32 photographs.
     """
     return nn.Sequential(
-        nn.Conv2d(channels, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),  # (B, 32, H/2, W/2)
-        nn.Conv2d(32, 64, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),  # (B, 64, H/4, W/4)
-        nn.Conv2d(64, 64, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(2),  # (B, 64, 2, 2)
-        nn.Flatten(), nn.Linear(64 * 4, classes),
+        nn.Conv2d(channels, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),  # (B, 16, H/2, W/2)
+        nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),  # (B, 32, H/4, W/4)
+        nn.Conv2d(32, 64, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(2),  # (B, 64, 2, 2)
+        nn.Flatten(), nn.Linear(256, 128), nn.ReLU(), nn.Linear(128, classes),
     )  # fmt: skip
 
 

@@ -42,13 +42,17 @@ FULL, BF16 = {"clip": 0.1, "schedule": "cosine", "warmup": 3}, {"precision": "bf
 )
 def test_copies_end_as_separate_runs_do(name, fields):
     make, shape = MODELS[name]
+    # AdamW is the default. It turns the sign of a gradient that rounds about 0 into a step of the whole rate, so the
+    # deeper net and the 8 bits of bf16 are compared under SGD, where rounding stays small.
+    optimizer = (
+        None if name == "mlp" and fields is not BF16 else lambda weights: torch.optim.SGD(weights, lr=0.05, momentum=0.9)
+    )
     config = Config(epochs=2, device="cpu", **fields)
     together = seeded(make)
-    reports = list(train_ensemble(together, problem(shape), config, seeds=SEEDS))
-    # bf16 keeps 8 bits, and AdamW turns the sign of a gradient that rounds about 0 into a step of the whole rate
-    tolerance = {"rtol": 1e-3, "atol": 1e-5} if config.precision == "fp32" else {"rtol": 0.05, "atol": 2 * 16 * config.lr}
+    reports = list(train_ensemble(together, problem(shape), config, seeds=SEEDS, optimizer=optimizer))
+    tolerance = {"rtol": 1e-3, "atol": 1e-5} if config.precision == "fp32" else {"rtol": 0.02, "atol": 5e-3}
     for i, (alone, seed) in enumerate(zip(seeded(make), SEEDS, strict=True)):
-        expected = list(train(alone, problem(shape), replace(config, seed=seed)))
+        expected = list(train(alone, problem(shape), replace(config, seed=seed), optimizer=optimizer))
         for a, b in zip(together[i].state_dict().values(), alone.state_dict().values(), strict=True):
             torch.testing.assert_close(a, b, **tolerance)
         assert [r.losses[i] for r in reports] == pytest.approx([r.loss for r in expected], rel=tolerance["rtol"])
