@@ -4,17 +4,16 @@ What can be counted (bytes, FLOPs) comes before the clock: it is the same on eve
 and two things are compared in interleaved pairs, so that a slow minute of the machine hits both.
 """
 
-import os
 import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import nn
 
 from course_lib.device import synchronize
 from course_lib.intervals import bootstrap_interval, check_whole, mean_interval
+from course_lib.memory import check_callable, parameter_bytes, peak_memory, saved_bytes
 
 __all__ = [
     "Comparison",
@@ -124,41 +123,6 @@ def compare(
     return Comparison(*timings, ratio=statistics.median(ratios), low=low, high=high)
 
 
-def peak_memory(fn: Callable[[], object], device="cpu") -> int:
-    """The most bytes of tensor memory in use at once while `fn()` runs, above what was in use when it began.
-
-    CUDA: `torch.cuda.max_memory_allocated`, which counts in blocks of 512 bytes. CPU: all that torch's allocator gave
-    and took back, replayed in order from the profiler: exact, with the temporaries inside an operation (even the few
-    bytes of a Python number) and the backward pass. Not seen on the CPU: memory that is not torch's (NumPy arrays,
-    Python objects, scratch buffers that oneDNN and MKL allocate for themselves).
-    """
-    _check_callable("fn", fn)
-    device = torch.device(device)
-    if device.type != "cuda":
-        return _cpu_peak(fn)
-    synchronize(device)
-    torch.cuda.reset_peak_memory_stats(device)
-    start = torch.cuda.memory_allocated(device)
-    fn()
-    synchronize(device)
-    return torch.cuda.max_memory_allocated(device) - start
-
-
-def saved_bytes(fn: Callable[[], object]) -> int:
-    """The most bytes that autograd holds for the backward pass at one time while `fn()` runs.
-
-    Each storage counts once, whole, however many operations saved it. Parameters (nn.Parameter) and views of them do
-    not count: they exist anyway. Inputs do, and so does the bfloat16 copy of a weight that autocast makes. What a
-    backward pass has released no longer counts, so a step that accumulates over micro-batches shows the bytes of one
-    of them. Of `torch.utils.checkpoint` only what it keeps counts, not what it recomputes: `peak_memory` shows that.
-    """
-    _check_callable("fn", fn)
-    ledger = _Ledger()
-    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: _Held(tensor, ledger), lambda held: held.tensor):
-        fn()
-    return ledger.peak
-
-
 def count_flops(fn: Callable[[], object]) -> int:
     """The floating-point operations of the matrix products, convolutions and attention in `fn()`, forward and backward.
 
@@ -167,17 +131,10 @@ def count_flops(fn: Callable[[], object]) -> int:
     """
     from torch.utils.flop_counter import FlopCounterMode
 
-    _check_callable("fn", fn)
+    check_callable("fn", fn)
     with FlopCounterMode(display=False) as counter:
         fn()
     return counter.get_total_flops()
-
-
-def parameter_bytes(model: nn.Module) -> int:
-    """The bytes of a model's parameters; a tied (shared) parameter counts once, and buffers do not count."""
-    if not isinstance(model, nn.Module):
-        raise ValueError(f"model: {type(model).__name__} is not allowed; it is a torch.nn.Module")
-    return sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
 
 
 def matmul_rate(n: int, dtype: torch.dtype = torch.float32, device="cpu") -> float:
@@ -202,56 +159,8 @@ def copy_bandwidth(nbytes: int, device="cpu") -> float:
     return 2 * nbytes / time_call(lambda: target.copy_(source), device=device).median
 
 
-class _Ledger:
-    """Counts how many holders each storage has, and the bytes of all held storages: now, and at most."""
-
-    def __init__(self):
-        self.holders: dict[int, int] = {}
-        self.bytes = self.peak = 0
-
-    def change(self, storage: torch.UntypedStorage, by: int) -> None:
-        key = storage.data_ptr()  # unique for as long as someone holds it
-        before = self.holders.get(key, 0)
-        self.holders[key] = before + by
-        if before == 0 or before + by == 0:
-            self.bytes += by * storage.nbytes()
-            self.peak = max(self.peak, self.bytes)
-
-
-class _Held:
-    """One tensor that autograd saved. Autograd drops it when the graph is released; the ledger notices."""
-
-    def __init__(self, tensor: torch.Tensor, ledger: _Ledger):
-        self.tensor = (
-            tensor.detach()
-        )  # the tensor itself may refer back to the graph, which would then never be released
-        owner = tensor if tensor._base is None else tensor._base
-        self.ledger = None if isinstance(owner, nn.Parameter) else ledger
-        self._count(1)
-
-    def _count(self, by: int) -> None:
-        if self.ledger is not None:
-            self.ledger.change(self.tensor.untyped_storage(), by)
-
-    def __del__(self):
-        self._count(-1)
-
-
-def _cpu_peak(fn: Callable[[], object]) -> int:
-    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # else the profiler writes lines of its own to stderr
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profiler:
-        fn()
-    cpu = torch.autograd.DeviceType.CPU
-    events = [e for e in profiler.profiler.kineto_results.events() if e.name() == "[memory]" and e.device_type() == cpu]
-    in_use = peak = 0
-    for event in sorted(events, key=lambda e: e.start_ns()):
-        in_use += event.nbytes()
-        peak = max(peak, in_use)
-    return peak
-
-
 def _warmed(fn: Callable[[], object], name: str, device, warmup: int) -> float:
-    _check_callable(name, fn)
+    check_callable(name, fn)
     first = _seconds_per_call(fn, device, 1)
     for _ in range(warmup):
         fn()
@@ -280,8 +189,3 @@ def _check_timing(warmup: int, repeats: int, calls: int, least: int) -> None:
     check_whole("warmup", warmup, 0)
     check_whole("repeats", repeats, least)
     check_whole("calls", calls, 1)
-
-
-def _check_callable(name: str, fn: object) -> None:
-    if not callable(fn):
-        raise ValueError(f"{name}: {fn!r} is not allowed; it is a function without arguments, as lambda: model(x)")
