@@ -105,8 +105,7 @@ def same_tricks(task: Task, epochs: int) -> tuple[int, float]:
 
 
 def core(task: Task, epochs: int) -> tuple[int, float]:
-    for report in train(task.model(), task.tensors(), Config(epochs=epochs, device="cpu", lr=LR)):
-        pass
+    *_, report = train(task.model(), task.tensors(), Config(epochs=epochs, device="cpu", lr=LR))
     return report.steps, report.loss
 
 
@@ -126,8 +125,7 @@ def seeds(copies: int):
     def contender(task: Task, epochs: int) -> tuple[int, float]:
         stacked = [task.model() for _ in range(copies)]
         config = Config(epochs=epochs, device="cpu", lr=LR)
-        for report in train_ensemble(stacked, task.tensors(), config, seeds=range(copies)):
-            pass
+        *_, report = train_ensemble(stacked, task.tensors(), config, seeds=range(copies))
         return epochs * task.batches, statistics.mean(report.losses)
 
     return contender
