@@ -24,3 +24,5 @@ c.Execute.timeout = 20
 
 # What a submission prints is shown in the teacher's browser: the default would let its scripts run there.
 c.HTMLExporter.sanitize_html = True
+# A kernel's own warnings would break into the progress bar and mean nothing to the reader.
+c.Execute.extra_arguments = ["--log-level=ERROR"]
