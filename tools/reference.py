@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import nbformat
+import torch
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from tqdm.auto import tqdm
@@ -96,6 +97,7 @@ def main(names: list[str]) -> int:
     if unknown := set(names) - {path.stem for path in paths}:
         raise SystemExit(f"no such lesson: {', '.join(sorted(unknown))}; there are {', '.join(p.stem for p in paths)}")
     paths = [path for path in paths if not names or path.stem in names]
+    torch.set_num_threads(1)  # as in every lesson, so that the machine is described alike
     minutes = sum(nbformat.read(path, as_version=4).metadata.course.minutes for path in paths)
     print(f"{device.one_line(device.describe())}\n{len(paths)} notebooks, about {minutes} minutes")
     failures = 0

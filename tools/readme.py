@@ -1,0 +1,100 @@
+"""`make readme`: write the results of the shipped reference into README.md, and draw its picture.
+
+`python -m tools.readme --check` changes nothing and exits with 1 when they are out of date. What a lesson showed is
+computed here from its records, by its function in SHOWED.
+"""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from course_lib import records
+from course_lib.records import Result
+from tools import hygiene
+from tools.picture import claim_against_measurement
+from tools.reference import RUN
+
+README = hygiene.ROOT / "README.md"
+PICTURE = hygiene.ROOT / "tools" / "readme.svg"
+BEGIN, END = "<!-- results: written by `make readme` -->\n", "<!-- end of results -->\n"
+
+
+def shipped() -> list[Result]:
+    """The CPU reference that the README tells of; of several the first by name. Raises SystemExit when there is none."""
+    cpu = [results for slug, results in sorted(records.references().items()) if slug.startswith("cpu-")]
+    if not cpu:
+        raise SystemExit("course_lib/reference holds no record of a CPU machine: run `make reference` first")
+    return cpu[0]
+
+
+def sweep(results: list[Result]) -> list[Result]:
+    """Lesson 01's results of one network at growing batch sizes."""
+    found = [r for r in results if r.lesson == "01_measuring" and r.variant == "small_cnn"]
+    return sorted(found, key=lambda result: result.knobs["batch"])
+
+
+def showed_measuring(results: list[Result]) -> str:
+    """Claim C7: by what factor 1 / (time of a call) misses the throughput that was measured."""
+    missed = {r.knobs["batch"]: r.median("throughput") * r.median("latency") for r in sweep(results)}
+    low, high = min(missed), max(missed)
+    holds = [f"{batch}" for batch, factor in missed.items() if 0.75 < factor < 1.33]
+    verdict = f"holds for a batch of {' or '.join(holds)}" if holds else "does not hold"
+    return f"{verdict}: the formula is off by {missed[low]:.1f}x at batch {low}, by {missed[high]:.0f}x at batch {high}"
+
+
+# lesson -> (the claim in short, what its records say about it)
+SHOWED: dict[str, tuple[str, Callable[[list[Result]], str]]] = {
+    "01_measuring": ("C7: frames per second is 1 / total time", showed_measuring),
+}
+
+
+def results_text(results: list[Result]) -> str:
+    """The part of the README that lies between its two marks: the table of lessons, and the machine they ran on."""
+    rows = ["| lesson | minutes to run | the claim | what it showed |", "|---|---|---|---|"]
+    for path in hygiene.notebooks():
+        lesson = path.stem
+        title = hygiene.read(path)["metadata"]["course"]["title"]
+        run = [r.median("seconds") / 60 for r in results if (r.lesson, r.variant) == (lesson, RUN)]
+        minutes = f"{run[-1]:.1f}" if run else "not recorded yet"
+        claim, showed = SHOWED.get(lesson, ("", lambda results: ""))
+        rows.append(f"| [{lesson[:2]} {title}](notebooks/{path.name}) | {minutes} | {claim} | {showed(results)} |")
+    machine, versions = results[-1].machine, results[-1].versions
+    where = f"{machine['cpu']}, {machine['cores']} cores, no GPU, {machine['os']}; torch {versions['torch']}"
+    return "\n".join([*rows, "", f"Recorded on {where}. One torch thread where a lesson does not say otherwise.", ""])
+
+
+def filled(readme: str, results: list[Result]) -> str:
+    """The README's text with its results written anew. Raises ValueError when its marks are missing."""
+    before, begin, rest = readme.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise ValueError(f"README.md lacks one of its marks, {BEGIN.strip()} and {END.strip()}")
+    return before + BEGIN + "\n" + results_text(results) + "\n" + END + after
+
+
+def wanted() -> dict[Path, str]:
+    """What the generated files should hold, by path."""
+    results = shipped()
+    return {
+        README: filled(README.read_text(encoding="utf-8"), results),
+        PICTURE: claim_against_measurement(sweep(results)),
+    }
+
+
+def stale() -> dict[Path, str]:
+    """The part of `wanted` that differs from what lies on the disk."""
+    return {path: text for path, text in wanted().items() if not path.exists() or path.read_text("utf-8") != text}
+
+
+def main(arguments: list[str]) -> int:
+    """Write what is out of date, or with --check only name it. The exit status: 1 when --check found any."""
+    check, found = arguments == ["--check"], stale()
+    for path, text in found.items():
+        if not check:
+            path.write_text(text, encoding="utf-8", newline="\n")
+        print(f"{path.relative_to(hygiene.ROOT)}", "is out of date: run `make readme`" if check else "written")
+    return int(check and bool(found))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
