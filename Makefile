@@ -2,8 +2,8 @@
 PYTHON ?= python3
 PORT ?= 8888
 BIN := .venv/bin
-# BROWSER=none starts the server alone, and prints its address
-LAB := --ServerApp.port=$(PORT) $(if $(filter none,$(BROWSER)),--no-browser)
+# BROWSER=none starts the server alone, and prints its address. In a container one is often root, which Jupyter asks about.
+LAB := --ServerApp.port=$(PORT) $(if $(filter none,$(BROWSER)),--no-browser) $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .DEFAULT_GOAL := lab
 .PHONY: lab test setup install exercises grade reference readme strip bench
