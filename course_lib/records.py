@@ -197,11 +197,12 @@ def promote(results: Iterable[Result], folder: Path = REFERENCE) -> Path:
     They replace its records of the same lessons; those of other lessons stay. Raises ValueError for none or for those
     of two machines.
     """
-    fresh = latest(results)
-    slugs = sorted({machine_slug(result.machine) for result in fresh})
+    results = list(results)
+    slugs = sorted({machine_slug(result.machine) for result in results})
     if len(slugs) != 1:
         raise _refused("results", slugs, "one or more results, all of one machine")
     path = Path(folder) / f"{slugs[0]}.jsonl"
+    fresh = latest(results)
     lessons = {result.lesson for result in fresh}
     kept = [result for result in Store(path, Result).read() if result.lesson not in lessons]
     lines = [result.to_json() + "\n" for result in sorted(kept + fresh, key=lambda result: result.lesson)]

@@ -79,11 +79,13 @@ class Store:
 
     def _mend(self, file) -> None:
         """See that what comes next starts on a fresh line: end a last line that is whole, cut away one that is torn."""
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(size - 1, 0))
+        if file.read(1) in (b"", b"\n"):
+            return
         file.seek(0)
         content = file.readall()
         start = content.rfind(b"\n") + 1
-        if not content[start:]:
-            return
         if _is_whole(content[start:]):
             file.write(b"\n")
         else:
