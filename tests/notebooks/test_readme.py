@@ -93,9 +93,9 @@ def test_other_records_make_the_readme_stale(made):
 
 
 def test_text_around_the_results_stays_and_lost_marks_are_named(made):
-    text = "before\n" + readme.BEGIN + "old\n" + readme.END + "after\n"
+    text = "before\n" + readme.BEGIN + "stale\n" + readme.END + "after\n"
     new = readme.filled(text, MADE)
-    assert new.startswith("before\n") and new.endswith("after\n") and "old" not in new
+    assert new.startswith("before\n") and new.endswith("after\n") and "stale" not in new
     assert readme.filled(new, MADE) == new
     with pytest.raises(ValueError, match="marks"):
         readme.filled(text.replace(readme.END, ""), MADE)
