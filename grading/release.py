@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from nbgrader.converters import GenerateAssignment
+from nbgrader.converters.base import NbGraderException
 from nbgrader.coursedir import CourseDirectory
 from traitlets.config import Config, PyFileConfigLoader
 
@@ -15,6 +16,29 @@ def exercise_names():
     return sorted(path.stem for path in SOLUTIONS.glob("*/*.ipynb") if path.stem == path.parent.name)
 
 
+class KeepsReason:
+    """For one of nbgrader's converters: keeps the exception that made it fail, which nbgrader only logs."""
+
+    reason = None
+
+    def init_assignment(self, assignment_id, student_id):
+        self._keep(super().init_assignment, assignment_id, student_id)
+
+    def convert_single_notebook(self, notebook_filename):
+        self._keep(super().convert_single_notebook, notebook_filename)
+
+    def _keep(self, step, *args):
+        try:
+            step(*args)
+        except Exception as error:
+            self.reason = error
+            raise
+
+
+class Release(KeepsReason, GenerateAssignment):
+    pass
+
+
 def settings(**course_directory):
     """The settings of nbgrader_config.py, with other course directories where they are named."""
     config = PyFileConfigLoader("nbgrader_config.py", path=str(ROOT)).load_config()
@@ -22,19 +46,17 @@ def settings(**course_directory):
     return config
 
 
-def run_converter(kind, config, exercise, student="."):
-    """Run one of nbgrader's converters on one exercise of one student, replacing what an earlier run left.
-
-    Raises NbGraderException when it fails.
-    """
+def converter(kind, config, exercise, student="."):
+    """One of nbgrader's converters for one exercise of one student; its start() replaces what an earlier run left."""
     course = CourseDirectory(config=config, assignment_id=exercise, student_id=student)
-    kind(coursedir=course, config=config, force=True).start()
+    return kind(coursedir=course, config=config, force=True)
 
 
 def release(folder, gradebook=None):
     """Write every exercise as learners get it to folder/<name>/<name>.ipynb; the same solutions give the same bytes.
 
     With `gradebook`, a SQLite file, the full test cells are stored there too, for grading.
+    Raises ValueError naming an exercise that nbgrader cannot make, and why.
     """
     config = settings(release_directory=str(Path(folder).resolve()))
     if gradebook is None:
@@ -42,7 +64,11 @@ def release(folder, gradebook=None):
     else:
         config.CourseDirectory.db_url = f"sqlite:///{Path(gradebook).resolve()}"
     for name in exercise_names():
-        run_converter(GenerateAssignment, config, name)
+        exercise = converter(Release, config, name)
+        try:
+            exercise.start()
+        except NbGraderException as error:
+            raise ValueError(f"the exercise {name} cannot be made: {exercise.reason}") from error
 
 
 def main():
