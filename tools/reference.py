@@ -74,6 +74,7 @@ def _execute(notebook: nbformat.NotebookNode, path: Path, store: Path) -> float:
             kernel_name="python3",
             resources={"metadata": {"path": str(path.parent)}},
             record_timing=False,
+            extra_arguments=["--log-level=ERROR"],  # a kernel's own warnings would break into the progress bar
             on_cell_start=started,
             on_cell_complete=lambda cell, cell_index: bar.update(cell.cell_type == "code"),
         )
