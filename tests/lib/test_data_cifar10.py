@@ -112,6 +112,7 @@ def throttled(handler):
     send(handler, b"", length=len(TINY))
     for i in range(0, len(TINY), 20):
         handler.wfile.write(TINY[i : i + 20])
+        handler.server.sent = i
         if handler.server.closing.wait(0.02):
             return
 
@@ -191,6 +192,12 @@ def test_a_faulty_mirror_is_left_for_the_next_and_named_when_there_is_none(folde
         assert len(get(faulty, mirror).train[0]) == 20
         assert (faulty.calls, mirror.calls) == (2, 1)
     assert visible(folder) == [ARCHIVE]
+
+
+def test_a_throttled_mirror_is_left_long_before_its_end():
+    with server(throttled) as mirror, pytest.raises(ConnectionError, match="too slow"):
+        get(mirror)
+    assert mirror.sent < len(TINY) / 2
 
 
 def test_every_reason_is_told_when_no_mirror_is_left():

@@ -50,6 +50,13 @@ def test_every_argument_changes_the_pixels():
     assert len(hashes) == len(variants)
 
 
+def test_each_split_is_drawn_in_its_own_fonts(monkeypatch):
+    drawn, masters = [], images._masters
+    monkeypatch.setattr(images, "_masters", lambda fonts, *rest: drawn.append(fonts) or masters(fonts, *rest))
+    glyphs(20, 20)
+    assert drawn == [images.TRAIN_FONTS, images.TEST_FONTS]
+
+
 def test_training_and_test_fonts_are_different_and_all_there():
     assert not set(images.TRAIN_FONTS) & set(images.TEST_FONTS)
     ttf = images.package_folder("matplotlib") / "mpl-data" / "fonts" / "ttf"
