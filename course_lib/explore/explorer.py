@@ -1,13 +1,11 @@
 """The trade-off explorer: a slider over what was recorded, the learner's machine beside the reference."""
 
-import html
-
 import ipywidgets as widgets
 
 from . import points as pts
-from .callbacks import guarded
 from .figures import TradeoffPlot
 from .labels import words
+from .pieces import LabelledImage, guarded
 from .tables import results_table, setting
 
 
@@ -29,8 +27,8 @@ class Explorer(widgets.VBox):
         self._own, self._others = pts.sources(lesson)
         self._plot = TradeoffPlot(lesson, knob)
         self._make_controls(x, y, knob)
-        self.picture = widgets.Image(format="png", layout={"max_width": "100%"})
-        self.table, self.note = widgets.HTML(), widgets.HTML()
+        self.picture, self.table, self.note = LabelledImage(), widgets.HTML(), widgets.HTML()
+        self.table.add_class("jp-RenderedHTMLCommon")  # JupyterLab's own look of tables
         choices = widgets.HBox([self.across, self.up], layout={"flex_flow": "row wrap"})
         super().__init__([self.knob, choices, self.beside, self.note, self.picture, self.table])
         lay_out, mark = guarded(self.note, self._lay_out), guarded(self.note, self._mark)
@@ -45,7 +43,7 @@ class Explorer(widgets.VBox):
     def _make_controls(self, x: str, y: str, knob: str) -> None:
         results = [result for source in (self._own, *self._others) if source for result in source.results]
         wide = {"style": {"description_width": "110px"}, "layout": {"width": "460px"}}
-        stops = [(setting(value), value) for value in pts.knob_values(results, knob)] or [("nothing recorded", None)]
+        stops = [(setting(value), value) for value in pts.knob_values(results, knob)] or [("nothing recorded", "")]
         self.knob = widgets.SelectionSlider(options=stops, description=words(knob), **wide)
         axes = [(axis.label, name) for name, axis in pts.axes(results).items()]
         known = {name for _, name in axes}
@@ -64,8 +62,7 @@ class Explorer(widgets.VBox):
 
     def _mark(self) -> None:
         self._plot.highlight(self.knob.value)
-        self.picture.value = self._plot.picture.png()
-        self.picture.tooltip = self._plot.picture.alt
+        self.picture.show(self._plot.frame(), self._plot.picture.alt)
         self.table.value = self._tables()
 
     def _tables(self) -> str:
@@ -75,7 +72,9 @@ class Explorer(widgets.VBox):
         for source in self._shown:
             chosen = [r for r in source.results if r.knobs.get(self._knob_name, at) == at]
             metrics = [name for name in dict.fromkeys(axes) if any(name in result.values for result in chosen)]
-            parts.append(f"<b>{html.escape(source.label)}</b>{results_table(chosen, metrics)._repr_html_()}")
+            table = results_table(chosen, metrics)
+            table.caption = source.label
+            parts.append(table._repr_html_())
         if self._own is None:
             parts.append("<p>Nothing of yours yet: run the cells above, then this one again, to see it here.</p>")
         return "".join(parts)

@@ -8,10 +8,13 @@ import io
 import math
 from collections.abc import Sequence
 
+import numpy as np
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import EngFormatter
+from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
+from PIL import Image
 
 from . import points as pts
 from .labels import amount, words
@@ -33,9 +36,9 @@ class Picture(Figure):
         self.alt = ""
 
     def png(self) -> bytes:
-        """The picture as PNG bytes, lightly compressed: in a widget the wait matters more than the size."""
+        """The picture as PNG bytes."""
         buffer = io.BytesIO()
-        self.canvas.print_png(buffer, pil_kwargs={"compress_level": 1})
+        self.savefig(buffer, format="png")
         return buffer.getvalue()
 
     def _repr_mimebundle_(self, include=None, exclude=None):
@@ -48,9 +51,7 @@ class Picture(Figure):
         self.text(0.5, 0.5, text, ha="center", va="center", wrap=True, color=GREY)
 
 
-def tradeoff_figure(
-    lesson: str, *, x: str, y: str, knob: str, at=None, log_x: bool = False, log_y: bool = False
-) -> Picture:
+def tradeoff_figure(lesson: str, *, x: str, y: str, knob: str, at=None, log_x: bool = False, log_y: bool = False) -> Picture:
     """The trade-off of a lesson as a plain figure: metric (or numeric knob) `x` against `y`, for every value of `knob`.
 
     Shows the learner's own records beside the first shipped reference, each with its Pareto front. `at`: the knob
@@ -64,16 +65,21 @@ def tradeoff_figure(
 
 
 class TradeoffPlot:
-    """One Picture that is kept: `draw` lays out axes and points, `highlight` only moves the marks of one knob value."""
+    """One Picture that is kept: `draw` lays out axes and points, `highlight` only moves the marks of one knob value.
+
+    Marks and title are "animated", in matplotlib's word: an ordinary draw leaves them out, `frame` draws them over a copy
+    of the rest. Drawing everything for every move of a slider would take some ten times as long.
+    """
 
     def __init__(self, lesson: str, knob: str):
         self.picture = Picture(7.2, 4.8)
         self._lesson, self._knob = lesson, knob
         self._marks = []
+        self._rest = None
 
     def draw(self, sources: Sequence[pts.Source], x: str, y: str, log_x: bool, log_y: bool) -> None:
         """Draw everything but the highlight; when that cannot be done, say why in words."""
-        self._marks = []
+        self._marks, self._rest = [], None
         self.picture.set_layout_engine("constrained")
         problem = pts.problem(self._lesson, sources, x, y, self._knob)
         if problem:
@@ -102,6 +108,19 @@ class TradeoffPlot:
         self._axes.set_title(setting, fontsize=10)
         self.picture.alt = " ".join([self._subject(), setting and f"Marked: {setting}.", *spoken]).strip()
 
+    def frame(self) -> bytes:
+        """The picture as it now stands, as PNG bytes, lightly compressed: in a widget the wait matters most."""
+        canvas = self.picture.canvas
+        if self._rest is None:
+            canvas.draw()
+            self._rest = canvas.copy_from_bbox(self.picture.bbox)
+        canvas.restore_region(self._rest)
+        for artist in [mark for mark, _, _ in self._marks] + [axes.title for axes in self.picture.axes]:
+            artist.axes.draw_artist(artist)
+        buffer = io.BytesIO()
+        Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB").save(buffer, "png", compress_level=1)
+        return buffer.getvalue()
+
     def _draw_source(self, source: pts.Source, points: list[pts.Point], names: list[str]) -> None:
         style = OWN if source.own else BESIDE
         front = pts.front(points, self._x, self._y)
@@ -112,8 +131,8 @@ class TradeoffPlot:
             series = [point for point in points if point.series == name]
             if series:
                 self._draw_series(series, {**style, "linestyle": DASHES[index % len(DASHES)]})
-        mark = self._axes.plot([], [], markersize=13, markeredgecolor="black", linestyle="none", zorder=5, **style)[0]
-        self._marks.append((mark, source, points))
+        big = {"markersize": 13, "markeredgecolor": "black", "linestyle": "none", "zorder": 5}
+        self._marks.append((self._axes.plot([], [], animated=True, **big, **style)[0], source, points))
 
     def _draw_series(self, series: list[pts.Point], style: dict) -> None:
         xs, ys = [point.x for point in series], [point.y for point in series]
@@ -126,16 +145,13 @@ class TradeoffPlot:
     def _finish(self, names: list[str], log_x: bool, log_y: bool) -> None:
         axes = self._axes
         drawn = [point for _, _, points in self._marks for point in points]
-        if log_x and all(point.x > 0 for point in drawn):  # a logarithmic axis would drop the others without a word
-            axes.set_xscale("log")
-        if log_y and all(point.y > 0 for point in drawn):
-            axes.set_yscale("log")
-        axes.set(xlabel=self._x.label, ylabel=self._y.label)
-        for side, axis in ((axes.xaxis, self._x), (axes.yaxis, self._y)):
-            if axis.unit in TICKS:
-                side.set_major_formatter(EngFormatter(TICKS[axis.unit]))
+        # a logarithmic axis would drop what is not above zero without a word
+        log_x, log_y = log_x and all(p.x > 0 for p in drawn), log_y and all(p.y > 0 for p in drawn)
+        axes.set(xscale="log" if log_x else "linear", yscale="log" if log_y else "linear")
+        _label(axes.xaxis, self._x, log_x)
+        _label(axes.yaxis, self._y, log_y)
         axes.grid(alpha=0.3)
-        axes.set_title(" ")  # room for the highlighted setting
+        axes.set_title(" ", animated=True)  # room for the highlighted setting
         shown = [(source.label, OWN if source.own else BESIDE) for _, source, _ in self._marks]
         lines = [Line2D([], [], linestyle="none", label=label, **style) for label, style in shown]
         if len(names) > 1:
@@ -153,6 +169,16 @@ class TradeoffPlot:
 
     def _spoken(self, point: pts.Point) -> str:
         return f"{point.series}: {amount(point.x, self._x.unit)}, {amount(point.y, self._y.unit)}."
+
+
+def _label(side: Axis, axis: pts.Axis, log: bool) -> None:
+    """Label and ticks of one side; a logarithmic one says "200 µs" or "20 k" rather than powers of ten."""
+    side.set_label_text(axis.label)
+    if log:
+        side.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        side.set_minor_formatter(NullFormatter())
+    if log or axis.unit in TICKS:
+        side.set_major_formatter(EngFormatter(TICKS.get(axis.unit, "")))
 
 
 def prediction_figure(guess: float, actual: float, *, unit: str, label: str = "measured") -> Picture:

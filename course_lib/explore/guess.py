@@ -12,16 +12,15 @@ from IPython.display import display
 
 from course_lib import records
 
-from .callbacks import guarded
 from .figures import prediction_figure
 from .labels import amount, number
+from .pieces import LabelledImage, guarded
 
+LEADING = (1, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6, 1.8, 2, 2.2, 2.5, 2.8, 3, 3.5, 4, 4.5, 5, 5.5, 6, 7, 8, 9)
 LOCKED = "Commit your prediction above to see this."
 
 
-def predict(
-    lesson: str, question: str, *, unit: str, low: float, high: float, default: float, log: bool = False
-) -> "Guess":
+def predict(lesson: str, question: str, *, unit: str, low: float, high: float, default: float, log: bool = False) -> "Guess":
     """Ask for a guess between `low` and `high` (in `unit`) and return it as a Guess; `log`: a logarithmic slider.
 
     In a notebook that a person has open this shows a slider and a button, and returns at once: nothing waits, but what
@@ -76,7 +75,10 @@ class Guess:
         self._waiting: list = []
         self._lock = threading.RLock()
         self._note, self._status = widgets.HTML(), widgets.HTML()
-        self._slider = _slider(low, high, default, log)
+        stops = [(amount(stop, unit), stop) for stop in slider_stops(low, high, default, log)]
+        self._slider = widgets.SelectionSlider(
+            options=stops, value=float(default), description="your guess", layout={"width": "460px"}
+        )
         self._commit = widgets.Button(description="Commit", button_style="primary", tooltip="Commit your prediction")
         self._keep = widgets.Button(description="Keep it", tooltip="Commit your earlier prediction again")
         self._commit.on_click(lambda button: guarded(self._note, self.commit)())
@@ -91,8 +93,10 @@ class Guess:
         """The question with slider and button, and the earlier prediction where there is one."""
         guarded(self._note, self._recall)()
         question = widgets.HTML(f"<b>Predict.</b> {html.escape(self.question)}")
-        answer = widgets.HBox([self._slider, widgets.Label(self.unit), self._commit])
-        return widgets.VBox([question, *self._offer(), answer, self._status, self._note])
+        answer = widgets.HBox([self._slider, self._commit])
+        form = widgets.VBox([question, *self._offer(), answer, self._status, self._note])
+        form.add_class("course-prediction")
+        return form
 
     def commit(self, headless: bool = False) -> None:
         """Fix the guess, store it, and open every reveal that waits for it. A second call changes nothing.
@@ -105,7 +109,7 @@ class Guess:
             self.committed, self._headless = True, headless
             for control in (self._slider, self._commit, self._keep):
                 control.disabled = True
-            self._status.value = f"Committed: <b>{html.escape(amount(self.value, self.unit))}</b>. Now measure."
+            self._status.value = f"Committed: <b>{html.escape(amount(self.value, self.unit))}</b>."
             for box, actual, label in self._waiting:
                 self._open(box, actual, label)
             if self._earlier is None or self._earlier.value != self.value:
@@ -138,8 +142,8 @@ class Guess:
 
     def _open(self, box: widgets.VBox, actual: float, label: str) -> None:
         picture = prediction_figure(self.value, actual, unit=self.unit, label=label)
-        image = widgets.Image(value=picture.png(), format="png", layout={"max_width": "100%"})
-        image.tooltip = picture.alt
+        image = LabelledImage()
+        image.show(picture.png(), picture.alt)
         box.children = [widgets.HTML(html.escape(self.verdict(actual, label))), image]
 
     def _store(self) -> None:
@@ -159,7 +163,8 @@ class Guess:
         for earlier in reversed(records.predictions()):
             if (earlier.lesson, earlier.question, earlier.unit) == asked and not earlier.default:
                 self._earlier = earlier
-                self._slider.value = earlier.value
+                stops = [stop for _, stop in self._slider.options]
+                self._slider.value = min(stops, key=lambda stop: abs(stop - earlier.value))
                 return
 
     def _offer(self) -> list[widgets.Widget]:
@@ -172,16 +177,20 @@ class Guess:
         return [widgets.HBox([widgets.HTML(f"{text} Keep it, or choose anew below."), self._keep])]
 
     def _commit_earlier(self) -> None:
-        self._slider.value = self._earlier.value
+        self._recall()
         self.commit()
 
 
-def _slider(low: float, high: float, default: float, log: bool) -> widgets.Widget:
-    shared = {"value": default, "description": "your guess", "readout_format": ".3g", "layout": {"width": "420px"}}
+def slider_stops(low: float, high: float, default: float, log: bool) -> list[float]:
+    """Round numbers from `low` to `high`, both included, as is `default`: some 20 a decade, or at most 100 in even steps."""
     if log:
-        return widgets.FloatLogSlider(min=math.log10(low), max=math.log10(high), step=0.01, **shared)
-    step = 10.0 ** math.floor(math.log10((high - low) / 100))  # 100 to 1000 steps, at round numbers
-    return widgets.FloatSlider(min=low, max=high, step=step, **shared)
+        decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+        stops = [float(f"{leading}e{decade}") for decade in decades for leading in LEADING]
+    else:
+        power = 10.0 ** math.floor(math.log10((high - low) / 100))
+        step = next(power * factor for factor in (1, 2, 5, 10) if (high - low) / (power * factor) <= 100)
+        stops = [float(f"{index * step:.12g}") for index in range(math.ceil(low / step), math.floor(high / step) + 1)]
+    return sorted({stop for stop in stops if low < stop < high} | {float(low), float(high), float(default)})
 
 
 def _distance(guess: float, actual: float, unit: str) -> str:

@@ -32,6 +32,14 @@ def amount(value: float, unit: str) -> str:
     return f"{number(value / factor)} {name}".rstrip()
 
 
+def span(middle: float, low: float, high: float, unit: str) -> str:
+    """A number with its interval, in the unit that suits the number: "2.14 [2.1, 2.2] ms"; no interval of no width."""
+    if low == high:
+        return amount(middle, unit)
+    factor, name = scale(unit, middle)
+    return f"{number(middle / factor)} [{number(low / factor)}, {number(high / factor)}] {name}"
+
+
 def words(name: str) -> str:
     """A metric's or knob's name as prose: "step_seconds" -> "step seconds"."""
     return name.replace("_", " ")

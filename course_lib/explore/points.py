@@ -1,5 +1,6 @@
 """From records to the points of a trade-off: which results, which axes, which of them nothing beats."""
 
+import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -139,8 +140,8 @@ def points(results: Sequence[records.Result], x: Axis, y: Axis, knob: str) -> li
             Point(
                 series=", ".join([words(result.variant), *extra]),
                 at=result.knobs.get(knob),
-                x=float(np.median(xs)),
-                y=float(np.median(ys)),
+                x=statistics.median(xs),
+                y=statistics.median(ys),
                 x_interval=measure.bootstrap_interval(xs),
                 y_interval=measure.bootstrap_interval(ys),
             )

@@ -1,13 +1,12 @@
 """Records as a table: HTML in a notebook, aligned Markdown wherever text is printed."""
 
 import html
+import statistics
 from collections.abc import Sequence
-
-import numpy as np
 
 from course_lib import measure, records
 
-from .labels import amount, data_name, machine_name, words
+from .labels import data_name, machine_name, span, words
 
 
 class Table:
@@ -29,7 +28,7 @@ class Table:
     def _repr_html_(self) -> str:
         head = "".join(f'<th scope="col">{html.escape(cell)}</th>' for cell in self.header)
         body = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in self.rows)
-        caption = f"<caption>{html.escape(self.caption)}</caption>" if self.caption else ""
+        caption = f'<caption style="text-align: left">{html.escape(self.caption)}</caption>' if self.caption else ""
         return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
@@ -62,9 +61,7 @@ def _cell(result: records.Result, metric: str) -> str:
     if metric not in result.values:
         return "-"
     values, unit = result.values[metric], result.units[metric]
-    low, high = measure.bootstrap_interval(values)
-    spread = "" if low == high else f" [{amount(low, unit)}, {amount(high, unit)}]"
-    return amount(float(np.median(values)), unit) + spread
+    return span(statistics.median(values), *measure.bootstrap_interval(values), unit)
 
 
 def _caption(results: Sequence[records.Result]) -> str:
