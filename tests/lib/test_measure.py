@@ -136,6 +136,18 @@ def test_the_median_ratio_ignores_one_wild_pair(clock):
     assert found.ratio == 2.0
 
 
+def test_ratios_are_taken_pair_by_pair(clock):
+    """The ratios are 2, 4, 1, 8 and 0.75, with the median 2; the ratio of the two medians would be 6 / 2 = 3."""
+    baseline, variant = (4, 8, 2, 16, 6), (2, 2, 2, 2, 8)
+    found = measure.compare(
+        clock.work("b", lambda call: baseline[call - 1] * MS),
+        clock.work("v", lambda call: variant[call - 1] * MS),
+        warmup=0,
+        repeats=5,
+    )
+    assert (found.ratio, found.low, found.high) == (2.0, 0.75, 8.0)
+
+
 def test_the_first_calls_of_both_are_kept(clock):
     compiled = clock.work("v", lambda call: (10_000 if call == 0 else 1) * MS)
     found = measure.compare(clock.work("b", 2 * MS), compiled)
@@ -248,7 +260,9 @@ def test_a_second_training_step_releases_the_gradients_of_the_first():
         layer.zero_grad()
         layer(x).sum().backward()
 
-    first, second, third = (measure.peak_memory(step) for _ in range(3))
+    first = measure.peak_memory(step)
+    step()  # its gradient was never seen by Python
+    second, third = measure.peak_memory(step), measure.peak_memory(step)
     assert first >= 4 * 100 * 100  # the gradient was not there before
     assert second == third == first - 4 * 100 * 100
 
@@ -332,16 +346,16 @@ def test_the_copies_that_autocast_makes_count_at_their_own_size():
 
 def test_counting_saved_bytes_leaves_the_gradients_as_they_are_and_keeps_nothing():
     x = torch.ones(10, requires_grad=True)
+    measure.saved_bytes(lambda: x.exp().sum().backward())
+    assert torch.equal(x.grad, x.detach().exp())
     seen = []
 
-    def fn():
+    def forward_only():
         y = x.exp()
         seen.append(weakref.ref(y))
-        y.sum().backward()
 
-    measure.saved_bytes(fn)
-    assert torch.equal(x.grad, x.detach().exp())
-    assert seen[0]() is None  # a tensor that a hook holds on to would still be there
+    measure.saved_bytes(forward_only)
+    assert seen[0]() is None  # a hook that holds the result itself would close a circle with its graph
 
 
 # FLOPs and parameters
