@@ -143,7 +143,8 @@ def matmul_rate(n: int, dtype: torch.dtype = torch.float32, device="cpu") -> flo
     Roofline: S. Williams, A. Waterman, D. Patterson, Communications of the ACM 52 (2009).
     """
     check_whole("n", n, 1)
-    left, right = (torch.ones(n, n, dtype=dtype, device=device) for _ in range(2))
+    # random numbers: on some GPUs a product of constants draws less power and so runs faster than real data will
+    left, right = (torch.randn(n, n, device=device).to(dtype) for _ in range(2))
     out = torch.empty_like(left)
     return 2 * n**3 / time_call(lambda: torch.mm(left, right, out=out), device=device).median
 
