@@ -32,7 +32,7 @@ exercises: setup  ## generate exercises/ from solutions/
 	$(BIN)/python -m grading.release
 
 grade: setup  ## grade grading/submitted/<student>/<exercise>/<notebook>.ipynb
-	$(BIN)/python -m grading.grade
+	$(BIN)/python -m grading
 
 reference: setup  ## run every lesson here and promote its records to this machine's reference
 	$(BIN)/python -m tools.reference
