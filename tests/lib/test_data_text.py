@@ -42,9 +42,10 @@ def test_no_file_is_in_both_splits():
     assert any(name == "ast.py" for name, _ in files)
     assert not any("site-packages" in name or "/test/" in name for name, _ in files)
     data = library_text("code", context=256)
-    seen = set(map(bytes, data.train[0].to(torch.uint8).numpy()))
-    again = sum(bytes(window) in seen for window in data.test[0].to(torch.uint8).numpy())
-    assert again < 0.01 * len(data.test[0])
+    # wherever it stands in the stream, a window of a held-out file is not in the training text (licences may be)
+    seen = data.train[0].to(torch.uint8).numpy().tobytes()
+    sample = data.test[0].to(torch.uint8).numpy()[:: len(data.test[0]) // 50]
+    assert sum(window.tobytes() in seen for window in sample) < 3
 
 
 def test_the_class_of_a_byte_has_a_name():
