@@ -87,6 +87,11 @@ def test_results_are_computed_from_the_records(made):
     assert "holds when the batch is 1; at batch 8 it is off by a factor of 8. Batches of 8 bring 4.0 times" in text
 
 
+def test_every_lesson_has_a_claim_and_says_what_it_showed():
+    lessons = [path.stem for path in readme.hygiene.notebooks() if readme.hygiene.is_lesson(path.stem)]
+    assert set(lessons) == set(readme.SHOWED)
+
+
 def test_other_records_make_the_readme_stale(made):
     assert set(readme.stale()) == {readme.README, readme.PICTURE}
     assert readme.main(["--check"]) == 1
