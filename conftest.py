@@ -13,6 +13,7 @@ from collections import Counter
 from functools import cache
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 # Set before anything imports torch; the kernels of the notebooks inherit it. Under xdist the controller sets it once
@@ -26,6 +27,9 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
         COURSE_DATA=str(folder / "data"),
         COURSE_INTERACTIVE="0",
     )
+
+hypothesis.settings.register_profile("course", deadline=None)  # a busy machine is no failure
+hypothesis.settings.load_profile("course")
 
 LESSON_SECONDS = 60  # the plan's budget for one notebook on two cores: reported below, never asserted
 

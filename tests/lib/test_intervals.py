@@ -4,24 +4,21 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from course_lib import intervals, measure
 
-UNTIMED = settings(deadline=None)  # a busy machine is no failure
 numbers = st.floats(-1e100, 1e100, allow_subnormal=False)
 samples = st.lists(numbers, min_size=1, max_size=20)
 
 
-@UNTIMED
 @given(samples)
 def test_the_bootstrap_interval_of_the_median_lies_within_the_values(values):
     low, high = intervals.bootstrap_interval(values, resamples=200)
     assert min(values) <= low <= high <= max(values)
 
 
-@UNTIMED
 @given(samples, st.integers(-20, 20))
 def test_values_in_another_unit_give_the_interval_in_that_unit(values, power):
     """Scaling by a power of two is exact in floating point, so the interval must follow exactly."""
@@ -30,7 +27,6 @@ def test_values_in_another_unit_give_the_interval_in_that_unit(values, power):
     assert scaled == (low * 2.0**power, high * 2.0**power)
 
 
-@UNTIMED
 @given(samples, st.integers(0, 1000))
 def test_the_bootstrap_is_the_same_for_the_same_seed(values, seed):
     draw = [intervals.bootstrap_interval(values, resamples=200, seed=seed) for _ in range(2)]
@@ -43,7 +39,6 @@ def test_another_seed_draws_other_resamples():
     assert len(means) == 4
 
 
-@UNTIMED
 @given(st.lists(numbers, min_size=2, max_size=20))
 def test_a_higher_level_gives_a_wider_interval(values):
     (low50, high50), (low99, high99) = (intervals.bootstrap_interval(values, level=level) for level in (0.5, 0.99))

@@ -13,7 +13,6 @@ from torch.utils.checkpoint import checkpoint
 from course_lib import measure
 
 MS = 2**-10  # about a millisecond; a power of two, so that sums and differences of it are exact
-UNTIMED = settings(deadline=None)  # a busy machine is no failure
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
 
@@ -221,7 +220,7 @@ def test_peak_memory_counts_above_the_start_only():
     assert measure.peak_memory(replace) == 0  # it stays below what there was
 
 
-@settings(UNTIMED, max_examples=30)
+@settings(max_examples=30)
 @given(st.lists(st.one_of(st.integers(1, 300), st.none()), max_size=25))
 def test_peak_memory_follows_any_order_of_taking_and_releasing(steps):
     """A number takes that many floats; None releases the oldest tensor."""
@@ -361,7 +360,6 @@ def test_counting_saved_bytes_leaves_the_gradients_as_they_are_and_keeps_nothing
 # FLOPs and parameters
 
 
-@UNTIMED
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 9))
 def test_a_matrix_product_costs_2mnk(m, n, k):
     assert measure.count_flops(lambda: torch.ones(m, k) @ torch.ones(k, n)) == 2 * m * n * k

@@ -8,14 +8,13 @@ import re
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from course_lib import device, records
 from course_lib.records import Prediction, Recorder, Result
 from course_lib.store import Store
 
-UNTIMED = settings(deadline=None)  # a busy machine is no failure
 CPU = {"device": "cpu", "cpu": "Intel(R) Xeon(R) CPU @ 2.50GHz", "cores": 2, "gpu": "", "memory_gb": 15.6, "bf16_units": False}
 CUDA = CPU | {"device": "cuda", "gpu": "NVIDIA H200"}
 VERSIONS = {"python": "3.11.7", "torch": "2.13.0+cpu", "numpy": "2.4.6"}
@@ -62,7 +61,6 @@ def results(draw):
     )
 
 
-@UNTIMED
 @given(results())
 def test_any_valid_result_survives_json(original):
     line = original.to_json()
@@ -101,7 +99,6 @@ def test_every_field_has_its_invalid_values():
     assert INVALID.keys() == {field.name for field in dataclasses.fields(Result)}
 
 
-@UNTIMED
 @given(st.data(), st.sampled_from(sorted(INVALID)))
 def test_an_invalid_result_is_refused_by_the_name_of_its_field(data, field):
     value = data.draw(INVALID[field])
@@ -168,7 +165,6 @@ def test_latest_keeps_the_last_of_each_key():
 # Predictions
 
 
-@UNTIMED
 @given(texts, texts, finite, texts, st.booleans(), times)
 def test_any_valid_prediction_survives_json(lesson, question, value, unit, default, time):
     made = Prediction(lesson=lesson, question=question, value=value, unit=unit, default=default, time=time)
@@ -274,7 +270,6 @@ def test_a_machine_has_a_readable_slug(machine, slug):
     assert records.machine_slug(machine) == slug
 
 
-@UNTIMED
 @given(st.text(max_size=200), st.sampled_from(["cpu", "cuda"]))
 def test_any_slug_can_be_a_file_name(name, kind):
     slug = records.machine_slug({"device": kind, "cores": 2, "cpu": name, "gpu": name})
