@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from nbconvert.filters import clean_html, markdown2html
+
 ROOT = Path(__file__).resolve().parent
 
 c = get_config()  # noqa: F821  (nbgrader puts it there)
@@ -22,7 +24,10 @@ c.OverwriteCells.add_missing_cells = True
 # Seconds for one cell. The slowest honest one takes 3 s, the import of torch.
 c.Execute.timeout = 20
 
-# What a submission prints is shown in the teacher's browser: the default would let its scripts run there.
+# What a submission shows is opened in the teacher's browser: the default would let its scripts run there.
+# nbgrader's feedback page heeds sanitize_html for outputs only, so its text cells are cleaned as well.
 c.HTMLExporter.sanitize_html = True
+c.HTMLExporter.filters = {"markdown2html": lambda text: clean_html(markdown2html(text))}
+
 # A kernel's own warnings would break into the progress bar and mean nothing to the reader.
 c.Execute.extra_arguments = ["--log-level=ERROR"]

@@ -70,9 +70,7 @@ def repair(notebook, released):
     Marked cells are those nbgrader knows by an id in their metadata: answers, tests and given code.
     Raises CannotGrade when no answer cell has kept its mark, as then nobody can tell where the answers are.
     """
-    flags = []
-    for copy in _unmark_copies(notebook):
-        flags.append(f"{copy} was there twice: the last one counts")
+    copies = _unmark_copies(notebook)
     submitted = {_mark(cell): cell for cell in notebook.cells if _mark(cell)}
     marked = [cell for cell in released.cells if _mark(cell)]
     if not any(_mark(cell) in submitted for cell in marked if cell.metadata.nbgrader.solution):
@@ -80,18 +78,18 @@ def repair(notebook, released):
             "the notebook has lost its cell metadata (some editors drop it), so the answers cannot be told from the "
             "rest: copy the answers into a fresh copy of the exercise"
         )
-    position = 0
+    missing, edited, position = [], [], 0
     for cell in marked:
         name = _mark(cell)
         if name not in submitted:
-            flags.append(f"{name} was missing: put back")
+            missing.append(name)
             notebook.cells.insert(position, cell)
-            position += 1
-            continue
-        if not cell.metadata.nbgrader.solution and submitted[name].source != cell.source:
-            flags.append(f"{name} had been edited: restored")
-        position = max(position, 1 + next(i for i, other in enumerate(notebook.cells) if other is submitted[name]))
-    return flags
+        elif not cell.metadata.nbgrader.solution and submitted[name].source != cell.source:
+            edited.append(name)
+        here = submitted.get(name, cell)
+        position = max(position, 1 + next(i for i, other in enumerate(notebook.cells) if other is here))
+    found = {"there twice, the last one counts": copies, "missing, put back": missing, "edited, restored": edited}
+    return [f"{what}: {', '.join(names)}" for what, names in found.items() if names]
 
 
 def _unmark_copies(notebook):

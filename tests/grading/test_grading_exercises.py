@@ -1,0 +1,102 @@
+"""Every exercise, graded as a teacher grades it: one batch each of a full, a blank and several wrong submissions."""
+
+import nbformat
+import pytest
+from submitting import answered, full_marks, hand_in, released, solutions
+from wrong_answers import WRONG
+
+from grading.grader import grade_folder
+from grading.release import exercise_names
+
+PATIENCE = 120  # seconds a cell: on a busy machine the import of torch alone may take longer than the usual 20
+MARK = "what ran is this file: 8461"
+
+
+def wrong_round(exercise, number):
+    """Submission `number` has the wrong answer `number` to every question, the right one where there are fewer."""
+    right = solutions(exercise)
+    return {name: (wrong[number] if number < len(wrong) else right[name]) for name, wrong in WRONG[exercise].items()}
+
+
+@pytest.fixture(scope="module", params=sorted(WRONG))
+def batch(request, tmp_path_factory):
+    """(exercise, folder, {student: Grade}, {student: {test cell: points}})"""
+    exercise, folder = request.param, tmp_path_factory.mktemp("class")
+    right = solutions(exercise)
+    first = next(iter(right))
+    hand_in(folder, "full", exercise, answered(exercise, right | {first: f"{right[first]}\nprint({MARK!r})"}))
+    hand_in(folder, "blank", exercise, released(exercise))
+    for number in range(max(len(wrong) for wrong in WRONG[exercise].values())):
+        hand_in(folder, f"wrong-{number}", exercise, answered(exercise, wrong_round(exercise, number)))
+    grades = {grade.student: grade for grade in grade_folder(folder, timeout=PATIENCE)}
+    return exercise, folder, grades, {student: points_of(folder, student, exercise) for student in grades}
+
+
+def points_of(folder, student, exercise):
+    from nbgrader.api import Gradebook
+
+    with Gradebook(f"sqlite:///{folder / 'gradebook.db'}") as book:
+        submission = book.find_submission_notebook(exercise, exercise, student)
+        return {grade.name: grade.score for grade in submission.grades}
+
+
+def test_every_exercise_has_wrong_answers_to_every_question():
+    assert sorted(WRONG) == exercise_names()
+    for exercise, answers in WRONG.items():
+        assert set(answers) == set(solutions(exercise))
+        assert {name.replace("answer_", "test_") for name in answers} == set(full_marks(exercise))
+        assert all(len(wrong) >= 3 for wrong in answers.values())
+        assert 3 <= len(answers) <= 5
+
+
+def test_the_solution_gets_full_marks(batch):
+    exercise, _, grades, points = batch
+    assert points["full"] == full_marks(exercise)
+    assert grades["full"].points == grades["full"].maximum == sum(full_marks(exercise).values())
+    assert grades["full"].flags == ()
+
+
+def test_the_blank_exercise_gets_none(batch):
+    exercise, _, grades, points = batch
+    assert points["blank"] == dict.fromkeys(full_marks(exercise), 0)
+    assert grades["blank"].points == 0
+
+
+def test_every_wrong_answer_loses_marks(batch):
+    exercise, _, _, points = batch
+    full = full_marks(exercise)
+    for answer, wrong in WRONG[exercise].items():
+        test = answer.replace("answer_", "test_")
+        for number in range(len(wrong)):
+            assert points[f"wrong-{number}"][test] < full[test], f"{answer}, wrong answer {number}, keeps all its points"
+
+
+def test_a_right_answer_beside_wrong_ones_keeps_its_marks(batch):
+    exercise, _, _, points = batch
+    for answer, wrong in WRONG[exercise].items():
+        test = answer.replace("answer_", "test_")
+        for student in points:
+            number = int(student.removeprefix("wrong-")) if student.startswith("wrong-") else 0
+            if number >= len(wrong):
+                assert points[student][test] == full_marks(exercise)[test]
+
+
+def test_half_an_answer_gets_partial_credit(batch):
+    exercise, _, _, points = batch
+    full = full_marks(exercise)
+    partial = {test for scores in points.values() for test, score in scores.items() if 0 < score < full[test]}
+    assert len(partial) >= 4
+
+
+def test_what_ran_is_the_learners_file(batch):
+    exercise, folder, _, _ = batch
+    for student, expected in (("full", True), ("blank", False)):
+        graded = nbformat.read(folder / "autograded" / student / exercise / f"{exercise}.ipynb", as_version=4)
+        printed = "".join(o.get("text", "") for cell in graded.cells for o in cell.get("outputs", []))
+        assert (MARK in printed) == expected
+
+
+def test_a_feedback_page_for_everyone(batch):
+    exercise, folder, grades, _ = batch
+    for student in grades:
+        assert (folder / "feedback" / student / exercise / f"{exercise}.html").stat().st_size > 1000
