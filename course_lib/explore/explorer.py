@@ -23,7 +23,7 @@ class Explorer(widgets.VBox):
     """What `tradeoff` returns: `knob`, `across`, `up` and `beside` change what `picture`, `table` and `note` show."""
 
     def __init__(self, lesson: str, x: str, y: str, knob: str, log_x: bool, log_y: bool):
-        self._knob_name, self._logs = knob, {x: log_x, y: log_y}
+        self._logs = {x: log_x, y: log_y}
         self._own, self._others = pts.sources(lesson)
         self._plot = TradeoffPlot(lesson, knob)
         self._make_controls(x, y, knob)
@@ -35,7 +35,8 @@ class Explorer(widgets.VBox):
         for control in (self.across, self.up, self.beside):
             control.observe(lambda change: lay_out(), names="value")
         self.knob.observe(lambda change: mark(), names="value")
-        lay_out()
+        self.add_class("course-tradeoff")
+        self._lay_out()  # not guarded: what goes wrong here is the cell's own error
 
     def __repr__(self) -> str:
         return f"Trade-off explorer. {self._plot.picture.alt}"
@@ -50,14 +51,14 @@ class Explorer(widgets.VBox):
         axes += [(f"{name}: not recorded", name) for name in dict.fromkeys((x, y)) if name not in known]
         self.across = widgets.Dropdown(options=axes, value=x, description="across", **wide)
         self.up = widgets.Dropdown(options=axes, value=y, description="up", **wide)
-        others = [*((source.label, index) for index, source in enumerate(self._others)), ("nothing", None)]
+        others = [*((source.origin, index) for index, source in enumerate(self._others)), ("nothing", None)]
         self.beside = widgets.Dropdown(options=others, description="beside yours", **wide)
 
     def _lay_out(self) -> None:
         beside = [] if self.beside.value is None else [self._others[self.beside.value]]
-        self._shown = [source for source in (self._own, *beside) if source]
+        shown = [source for source in (self._own, *beside) if source]
         x, y = self.across.value, self.up.value
-        self._plot.draw(self._shown, x, y, self._logs.get(x, False), self._logs.get(y, False))
+        self._plot.draw(shown, x, y, self._logs.get(x, False), self._logs.get(y, False))
         self._mark()
 
     def _mark(self) -> None:
@@ -67,13 +68,11 @@ class Explorer(widgets.VBox):
 
     def _tables(self) -> str:
         """The values at the marks as one table for each source, and whose records are still missing."""
-        at, axes = self.knob.value, (self.across.value, self.up.value)
+        axes = dict.fromkeys((self.across.value, self.up.value))
         parts = []
-        for source in self._shown:
-            chosen = [r for r in source.results if r.knobs.get(self._knob_name, at) == at]
-            metrics = [name for name in dict.fromkeys(axes) if any(name in result.values for result in chosen)]
-            table = results_table(chosen, metrics)
-            table.caption = source.label
+        for label, results in self._plot.shown(self.knob.value):
+            table = results_table(results, [name for name in axes if any(name in r.values for r in results)])
+            table.caption = label
             parts.append(table._repr_html_())
         if self._own is None:
             parts.append("<p>Nothing of yours yet: run the cells above, then this one again, to see it here.</p>")

@@ -16,6 +16,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 from PIL import Image
 
+from course_lib import records
+
 from . import points as pts
 from .labels import amount, words
 
@@ -32,6 +34,7 @@ class Picture(Figure):
     def __init__(self, width: float, height: float):
         """`width` and `height` in inches, at 100 dots an inch."""
         super().__init__(figsize=(width, height), dpi=100, layout="constrained")
+        self.inches = width, height
         FigureCanvasAgg(self)
         self.alt = ""
 
@@ -45,8 +48,9 @@ class Picture(Figure):
         return {"image/png": self.png(), "text/plain": self.alt}, {"image/png": {"alt": self.alt}}
 
     def message(self, text: str) -> None:
-        """Show a sentence in place of a plot."""
+        """Show a sentence in place of a plot, in a strip as wide as the plot."""
         self.clear()
+        self.set_size_inches(self.inches[0], 0.8)
         self.alt = text
         self.text(0.5, 0.5, text, ha="center", va="center", wrap=True, color=GREY)
 
@@ -72,7 +76,7 @@ class TradeoffPlot:
     """
 
     def __init__(self, lesson: str, knob: str):
-        self.picture = Picture(7.2, 4.8)
+        self.picture = Picture(7.2, 3.9)  # grows by the lines of the legend
         self._lesson, self._knob = lesson, knob
         self._marks = []
         self._rest = None
@@ -92,7 +96,8 @@ class TradeoffPlot:
         self._axes = self.picture.add_subplot()
         names = list(dict.fromkeys(point.series for _, points in drawn for point in points))
         for source, points in drawn:
-            self._draw_source(source, points, names)
+            if points:
+                self._draw_source(source, points, names)
         self._finish(names, log_x, log_y)
 
     def highlight(self, at) -> None:
@@ -103,10 +108,17 @@ class TradeoffPlot:
         for mark, source, points in self._marks:
             chosen = [point for point in points if at is not None and point.at == at]
             mark.set_data([point.x for point in chosen], [point.y for point in chosen])
-            spoken += [f"{source.label}: {self._spoken(point)}" for point in chosen]
+            spoken += [f"{source.origin}: {self._spoken(point)}" for point in chosen]
         setting = "" if at is None else f"{words(self._knob)} = {at}"
         self._axes.set_title(setting, fontsize=10)
         self.picture.alt = " ".join([self._subject(), setting and f"Marked: {setting}.", *spoken]).strip()
+
+    def shown(self, at) -> list[tuple[str, list[records.Result]]]:
+        """For each source its label, and the drawn results whose knob has the value `at` or that have no such knob."""
+        return [
+            (_origin(source, points), [point.result for point in points if point.at in (at, None)])
+            for _, source, points in self._marks
+        ]
 
     def frame(self) -> bytes:
         """The picture as it now stands, as PNG bytes, lightly compressed: in a widget the wait matters most."""
@@ -152,14 +164,17 @@ class TradeoffPlot:
         _label(axes.yaxis, self._y, log_y)
         axes.grid(alpha=0.3)
         axes.set_title(" ", animated=True)  # room for the highlighted setting
-        shown = [(source.label, OWN if source.own else BESIDE) for _, source, _ in self._marks]
-        lines = [Line2D([], [], linestyle="none", label=label, **style) for label, style in shown]
+        lines = []
+        for _, source, points in self._marks:
+            style = OWN if source.own else BESIDE
+            lines.append(Line2D([], [], linestyle="none", label=_origin(source, points), **style))
         if len(names) > 1:
             dashes = [DASHES[index % len(DASHES)] for index in range(len(names))]
             lines += [Line2D([], [], color=GREY, linestyle=d, label=n) for n, d in zip(names, dashes, strict=True)]
         if not (self._x.knob or self._y.knob):
             band = {"color": GREY, "linewidth": 9, "alpha": 0.18}
             lines.append(Line2D([], [], **band, label="Pareto front: no recorded point is better in both"))
+        self.picture.set_size_inches(self.picture.inches[0], self.picture.inches[1] + 0.18 * len(lines))
         self.picture.legend(handles=lines, loc="outside lower center", fontsize=8, frameon=False)
         self.picture.draw_without_rendering()  # lay out once; moving the marks must not move the axes
         self.picture.set_layout_engine("none")
@@ -169,6 +184,10 @@ class TradeoffPlot:
 
     def _spoken(self, point: pts.Point) -> str:
         return f"{point.series}: {amount(point.x, self._x.unit)}, {amount(point.y, self._y.unit)}."
+
+
+def _origin(source: pts.Source, points: list[pts.Point]) -> str:
+    return source.label(point.result for point in points)
 
 
 def _label(side: Axis, axis: pts.Axis, log: bool) -> None:

@@ -1,6 +1,7 @@
 """How numbers, machines and data sets are written in tables and figures."""
 
 import math
+import re
 
 SCALES = {
     "s": ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns")),
@@ -59,7 +60,7 @@ def machine_name(machine: dict) -> str:
     if gpu:
         return str(gpu)
     cores = machine.get("cores")
-    name = " ".join(str(machine.get("cpu") or "unnamed machine").split())
+    name = " ".join(re.sub(r"\((R|TM)\)", " ", machine.get("cpu") or "unnamed machine").split())
     return f"{name}, {cores} core{'' if cores == 1 else 's'}" if cores else name
 
 

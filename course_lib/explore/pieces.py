@@ -19,7 +19,7 @@ class LabelledImage(widgets.Image):
     description = traitlets.Unicode("").tag(sync=True)
 
     def __init__(self):
-        super().__init__(format="png", layout={"max_width": "100%", "object_fit": "contain"})
+        super().__init__(format="png", layout={"max_width": "100%", "align_self": "flex-start"})
 
     def show(self, png: bytes, alt: str) -> None:
         """Replace the picture and its alternative text in one message."""

@@ -35,19 +35,16 @@ def pareto(points: Sequence[Sequence[float]], minimise: Sequence[bool]) -> list[
 
 @dataclass(frozen=True)
 class Source:
-    """The results of one lesson from one machine: the learner's own (`own`), or recorded ones that the course ships."""
+    """The results of one lesson from one machine. `own`: the learner's, on the machine used last; `origin`: in words."""
 
     results: tuple[records.Result, ...]
     own: bool
+    origin: str
 
-    @property
-    def label(self) -> str:
-        """Where the figures come from: machine, then data."""
-        origin = "measured on yours" if self.own else "recorded on"
-        machine = machine_name(self.results[-1].machine)
-        data = data_name(self.results)
-        where = f"{origin} ({machine})" if self.own else f"{origin} {machine}"
-        return f"{where}; data: {data}" if data else where
+    def label(self, results: Iterable[records.Result]) -> str:
+        """Where some of its results come from: machine, then data."""
+        data = data_name(results)
+        return f"{self.origin}; data: {data}" if data else self.origin
 
 
 def sources(lesson: str) -> tuple[Source | None, list[Source]]:
@@ -60,13 +57,17 @@ def sources(lesson: str) -> tuple[Source | None, list[Source]]:
         if result.lesson == lesson:
             slug = records.machine_slug(result.machine)
             groups[slug] = [*groups.pop(slug, []), result]  # re-inserted, so that the machine used last comes last
-    own = [Source(tuple(records.latest(results)), own=True) for results in groups.values()]
-    shipped = [
-        Source(tuple(records.latest(chosen)), own=False)
-        for results in records.references().values()
-        if (chosen := [result for result in results if result.lesson == lesson])
-    ]
-    return (own.pop() if own else None), shipped + own
+    own = groups.popitem()[1] if groups else None
+    shipped = [[r for r in results if r.lesson == lesson] for results in records.references().values()]
+    beside = [_source(results, f"recorded on {machine_name(results[-1].machine)}") for results in shipped if results]
+    beside += [_source(r, f"measured earlier on your {machine_name(r[-1].machine)}") for r in groups.values()]
+    if own is None:
+        return None, beside
+    return _source(own, f"measured on yours ({machine_name(own[-1].machine)})", own=True), beside
+
+
+def _source(results: Iterable[records.Result], origin: str, own: bool = False) -> Source:
+    return Source(tuple(records.latest(results)), own, origin)
 
 
 @dataclass(frozen=True)
@@ -111,13 +112,18 @@ def axes(results: Iterable[records.Result]) -> dict[str, Axis]:
 def knob_values(results: Iterable[records.Result], knob: str) -> list:
     """The recorded values of a knob, numbers in order and then words."""
     found = dict.fromkeys(result.knobs[knob] for result in results if knob in result.knobs)
-    return sorted(found, key=lambda value: (isinstance(value, str), value))
+    return sorted(found, key=_numbers_first)
+
+
+def _numbers_first(value) -> tuple:
+    return isinstance(value, str), 0 if value is None else value
 
 
 @dataclass(frozen=True)
 class Point:
     """One result in the picture: medians of its repeats with the 95 % intervals of those medians."""
 
+    result: records.Result
     series: str
     at: bool | int | float | str | None
     x: float
@@ -129,6 +135,7 @@ class Point:
 def points(results: Sequence[records.Result], x: Axis, y: Axis, knob: str) -> list[Point]:
     """The results that have both axes. A series is a variant with the other knobs that vary; `at` is its knob value."""
     drawn = [result for result in results if x.values(result) and y.values(result)]
+    drawn.sort(key=lambda result: _numbers_first(result.knobs.get(knob)))  # so that a line follows its knob
     others = {name for result in drawn for name in result.knobs} - {knob, x.name, y.name}
     absent = object()
     varying = sorted(name for name in others if len({result.knobs.get(name, absent) for result in drawn}) > 1)
@@ -138,6 +145,7 @@ def points(results: Sequence[records.Result], x: Axis, y: Axis, knob: str) -> li
         xs, ys = x.values(result), y.values(result)
         made.append(
             Point(
+                result=result,
                 series=", ".join([words(result.variant), *extra]),
                 at=result.knobs.get(knob),
                 x=statistics.median(xs),
