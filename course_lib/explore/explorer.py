@@ -52,7 +52,7 @@ class Explorer(widgets.VBox):
         self.across = widgets.Dropdown(options=axes, value=x, description="across", **wide)
         self.up = widgets.Dropdown(options=axes, value=y, description="up", **wide)
         others = [*((source.origin, index) for index, source in enumerate(self._others)), ("nothing", None)]
-        self.beside = widgets.Dropdown(options=others, description="beside yours", **wide)
+        self.beside = widgets.Dropdown(options=others, index=0, description="beside yours", **wide)
 
     def _lay_out(self) -> None:
         beside = [] if self.beside.value is None else [self._others[self.beside.value]]

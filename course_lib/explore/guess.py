@@ -65,7 +65,7 @@ def interactive() -> bool:
 class Guess:
     """A prediction of one number. `value`: where the slider stands, final once `committed` is True.
 
-    Buttons may be pressed while a cell runs (JupyterLab answers widgets in a thread of their own), hence the lock.
+    A front end may answer widgets in a thread beside the running cell (a subshell of the kernel), hence the lock.
     """
 
     def __init__(self, lesson: str, question: str, unit: str, low: float, high: float, default: float, log: bool):

@@ -327,6 +327,7 @@ def test_no_records_and_one_record_do_not_end_in_a_traceback():
     measured(8)
     widget = explorer()
     assert "batch = 8" in widget.picture.tooltip and widget.note.value == ""
+    assert widget.beside.label == "nothing"
 
 
 def test_message_gives_way_to_a_plot_of_full_size():
