@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from nbgrader.validator import Validator
 from submitting import ROOT
 
 from grading.release import exercise_names, release
@@ -74,3 +75,12 @@ def test_a_solution_that_nbgrader_refuses_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr("grading.release.SOLUTIONS", tmp_path / "solutions")
     with pytest.raises(ValueError, match="the exercise spoilt cannot be made: "):
         release(tmp_path / "out")
+
+
+@pytest.mark.parametrize(("folder", "failing"), [("solutions", 0), ("exercises", 5)])
+def test_validate_tells_a_learner_what_is_missing(folder, failing):
+    results = Validator().validate(str(ROOT / folder / "01_measuring" / "01_measuring.ipynb"))
+    failed = results.get("failed", [])
+    assert len(failed) == failing and set(results) <= {"failed"}
+    for cell in failed:
+        assert "no answer yet" in cell["raw_error"]
