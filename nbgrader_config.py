@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
-from nbconvert.filters import clean_html, markdown2html
+import bleach
+from nbconvert.filters import markdown2html
 
 ROOT = Path(__file__).resolve().parent
+TAGS = {"p", "br", "hr", "pre", "span", "div", "h1", "h2", "h3", "h4", "table", "thead", "tbody", "tr", "th", "td"}
 
 c = get_config()  # noqa: F821  (nbgrader puts it there)
 
@@ -27,7 +29,7 @@ c.Execute.timeout = 20
 # What a submission shows is opened in the teacher's browser: the default would let its scripts run there.
 # nbgrader's feedback page heeds sanitize_html for outputs only, so its text cells are cleaned as well.
 c.HTMLExporter.sanitize_html = True
-c.HTMLExporter.filters = {"markdown2html": lambda text: clean_html(markdown2html(text))}
+c.HTMLExporter.filters = {"markdown2html": lambda text: bleach.clean(markdown2html(text), tags=TAGS | set(bleach.ALLOWED_TAGS))}
 
 # A kernel's own warnings would break into the progress bar and mean nothing to the reader.
 c.Execute.extra_arguments = ["--log-level=ERROR"]
