@@ -25,7 +25,7 @@ install:
 	@rm -f .venv/installed
 	@echo "Setting up .venv: two to five minutes and about 1.5 GB, once."
 	@test -x $(BIN)/python && $(BIN)/python -c '' || $(PYTHON) -m venv --clear .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(BIN)/python -m pip install --disable-pip-version-check -r requirements.txt
 	@printf '%s\n' '$(CURDIR)' | cat - requirements.txt pyproject.toml > .venv/installed
 
 exercises: setup  ## generate exercises/ from solutions/
