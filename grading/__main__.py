@@ -32,7 +32,7 @@ def main():
     try:
         count = len(find(folder / "submitted"))
         print("UNPROTECTED: submitted code runs with your rights on this machine. Grade only people you trust.")
-        print(f"{count} submissions, about {count * SECONDS_EACH} s; an endless loop costs half a minute more.", flush=True)
+        print(f"Submissions: {count}, about {count * SECONDS_EACH} s; an endless loop costs half a minute more.", flush=True)
         grades = grade_folder(folder, progress=True)
     except ValueError as problem:
         sys.exit(f"Nothing was graded: {problem}")
