@@ -1,6 +1,7 @@
 """Predictions, the trade-off explorer and tables, driven as a front end drives them: by setting values, by clicks."""
 
 import dataclasses
+import io
 import itertools
 import math
 import subprocess
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from course_lib import explore, records
 from course_lib.explore import guess as guesses
@@ -265,9 +267,9 @@ def test_axis_choice_redraws_with_metrics_and_knobs():
     measured(8), measured(32, accuracy=(94.0,))
     widget = explorer()
     assert {value for _, value in widget.across.options} == {"seconds", "throughput", "accuracy", "batch"}
-    before = widget.picture.value
     widget.across.value, widget.up.value = "batch", "accuracy"
-    assert widget.picture.value != before and "accuracy (%), higher is better" in widget.picture.tooltip
+    assert "accuracy (%), higher is better" in widget.picture.tooltip
+    assert widget.picture.value == explorer(x="batch", y="accuracy").picture.value
     assert widget.note.value == ""
 
 
@@ -297,6 +299,9 @@ def test_your_other_machine_is_not_mixed_with_this_one():
     assert widget.beside.options[0] == ("measured earlier on your Big GPU", 0)
     own, beside = points.sources("01_test")
     assert [r.machine for r in own.results] == [LAPTOP] and [r.machine for r in beside[0].results] == [SERVER]
+    measured(64, machine=SERVER)
+    own, beside = points.sources("01_test")
+    assert [r.machine for r in own.results] == [SERVER] * 2 and [r.machine for r in beside[0].results] == [LAPTOP]
 
 
 def test_newest_record_of_a_variant_wins():
@@ -331,13 +336,12 @@ def test_no_records_and_one_record_do_not_end_in_a_traceback():
 
 
 def test_message_gives_way_to_a_plot_of_full_size():
-    measured(8), measured(8, variant="scored", seconds=(), throughput=())
-    widget = explorer(y="accuracy", x="batch")
-    full = len(widget.picture.value)
-    widget.across.value = "seconds"
-    widget.up.value = "seconds"
-    widget.across.value, widget.up.value = "batch", "accuracy"
-    assert abs(len(widget.picture.value) - full) < 200 and widget.note.value == ""
+    measured(8, accuracy=None), measured(8, variant="scored", seconds=(), throughput=())
+    widget = explorer(x="seconds", y="accuracy")
+    assert Image.open(io.BytesIO(widget.picture.value)).height < 100
+    widget.up.value = "throughput"
+    assert widget.picture.value == explorer().picture.value
+    assert Image.open(io.BytesIO(widget.picture.value)).height > 400
 
 
 def test_error_in_a_callback_reaches_the_learner_and_goes_away_again(monkeypatch):
@@ -403,6 +407,14 @@ def test_other_knobs_that_vary_separate_the_series():
     made = points.points(results, axes["seconds"], axes["accuracy"], "batch")
     assert {point.series for point in made} == {"cnn, threads 1", "cnn, threads 4"}
     assert {p.series for p in points.points(results, axes["threads"], axes["accuracy"], "batch")} == {"cnn"}
+
+
+def test_line_of_a_series_follows_its_knob_in_whatever_order_it_was_measured():
+    for batch in (32, 8, 128):
+        measured(batch)
+    figure = explore.tradeoff_figure("01_test", x="batch", y="accuracy", knob="batch")
+    (line,) = [line for line in figure.axes[0].lines if len(line.get_xdata()) == 3]
+    assert list(line.get_xdata()) == [8, 32, 128]
 
 
 def test_prediction_figure_says_both_numbers_and_refuses_nan():
