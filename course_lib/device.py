@@ -151,7 +151,7 @@ def one_line(machine: dict) -> str:
     bf16 = "with" if machine["bf16_units"] else "without"
     return (
         f"{gpu} | {machine['cpu']}, {machine['cores']} cores, {machine['memory_gb']:.0f} GiB | "
-        f"{machine['threads']} torch threads, {machine['simd']}, {bf16} bf16 units | torch {torch.__version__}"
+        f"{machine['threads']} torch thread{'s' * (machine['threads'] != 1)}, {machine['simd']}, {bf16} bf16 units | torch {torch.__version__}"
     )
 
 

@@ -7,6 +7,7 @@ computed here from its records, by its function in SHOWED.
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 
 from course_lib import records
 from course_lib.records import Result
@@ -38,7 +39,8 @@ def showed_measuring(results: list[Result]) -> str:
     runs = sweep(results)
     if not runs:
         return ""
-    missed = {r.knobs["batch"]: r.median("throughput") * r.median("latency") for r in runs}
+    pairs = {r.knobs["batch"]: zip(r.values["throughput"], r.values["latency"], strict=True) for r in runs}
+    missed = {batch: median(rate * seconds for rate, seconds in timed) for batch, timed in pairs.items()}
     holds = [f"{batch}" for batch, factor in missed.items() if 0.75 < factor < 1.33]
     verdict = f"holds when the batch is {' or '.join(holds)}" if holds else "does not hold here"
     best = max(runs, key=lambda result: result.median("throughput"))

@@ -376,6 +376,16 @@ def test_a_convolution_costs_a_product_at_each_place():
     assert measure.count_flops(lambda: conv(x)) == 2 * (2 * 5 * 7 * 7) * (3 * 3 * 3)
 
 
+def test_the_flops_of_attention_are_counted_on_the_cpu_too():
+    batch, heads, length, width = 2, 3, 8, 4
+    q, k, v = (torch.randn(batch, heads, length, width, requires_grad=True) for _ in range(3))
+    attention = torch.nn.functional.scaled_dot_product_attention
+    one_product = 2 * batch * heads * length * length * width
+    assert measure.count_flops(lambda: attention(q, k, v)) == 2 * one_product  # q @ k, then weights @ v
+    # backward: the scores once more, then two products for each of the two
+    assert measure.count_flops(lambda: attention(q, k, v).sum().backward()) == (2 + 5) * one_product
+
+
 def test_elementwise_operations_count_as_nothing(capsys):
     assert measure.count_flops(lambda: torch.ones(100).relu() + 1) == 0
     assert capsys.readouterr().out == ""
