@@ -149,9 +149,10 @@ def one_line(machine: dict) -> str:
     """Return what `describe` found as one line for a reader."""
     gpu = f"{machine['gpu']} ({machine['gpu_memory_gb']:.0f} GiB)" if machine["gpu"] else "no GPU"
     bf16 = "with" if machine["bf16_units"] else "without"
+    threads = f"{machine['threads']} torch thread{'s' * (machine['threads'] != 1)}"
     return (
         f"{gpu} | {machine['cpu']}, {machine['cores']} cores, {machine['memory_gb']:.0f} GiB | "
-        f"{machine['threads']} torch thread{'s' * (machine['threads'] != 1)}, {machine['simd']}, {bf16} bf16 units | torch {torch.__version__}"
+        f"{threads}, {machine['simd']}, {bf16} bf16 units | torch {torch.__version__}"
     )
 
 
