@@ -6,6 +6,8 @@ Colours are Okabe and Ito's, which colour-blind readers can tell apart; markers 
 
 import io
 import math
+import struct
+import zlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,7 +16,6 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
-from PIL import Image
 
 from course_lib import records
 
@@ -121,7 +122,7 @@ class TradeoffPlot:
         ]
 
     def frame(self) -> bytes:
-        """The picture as it now stands, as PNG bytes, lightly compressed: in a widget the wait matters most."""
+        """The picture as it now stands, as PNG bytes."""
         canvas = self.picture.canvas
         if self._rest is None:
             canvas.draw()
@@ -129,9 +130,7 @@ class TradeoffPlot:
         canvas.restore_region(self._rest)
         for artist in [mark for mark, _, _ in self._marks] + [axes.title for axes in self.picture.axes]:
             artist.axes.draw_artist(artist)
-        buffer = io.BytesIO()
-        Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB").save(buffer, "png", compress_level=1)
-        return buffer.getvalue()
+        return quick_png(np.asarray(canvas.buffer_rgba())[..., :3])
 
     def _draw_source(self, source: pts.Source, points: list[pts.Point], names: list[str]) -> None:
         style = OWN if source.own else BESIDE
@@ -198,6 +197,21 @@ def _label(side: Axis, axis: pts.Axis, log: bool) -> None:
         side.set_minor_formatter(NullFormatter())
     if log or axis.unit in TICKS:
         side.set_major_formatter(EngFormatter(TICKS.get(axis.unit, "")))
+
+
+def quick_png(pixels: np.ndarray) -> bytes:
+    """Pixels, uint8 (height, width, 3), as PNG: in a widget the wait matters most.
+
+    An ordinary encoder tries five filters on every line, which takes twice as long and saves next to nothing on a plot.
+    Layout: PNG specification, third edition, sections 5 and 11.
+    """
+    height, width, _ = pixels.shape
+    lines = np.zeros((height, 1 + 3 * width), np.uint8)  # each line begins with its filter: 0, none
+    lines[:, 1:] = pixels.reshape(height, -1)
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)  # 8 bits a channel, RGB
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(lines, level=1)), (b"IEND", b""))
+    parts = [struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body)) for name, body in chunks]
+    return b"".join([b"\x89PNG\r\n\x1a\n", *parts])
 
 
 def prediction_figure(guess: float, actual: float, *, unit: str, label: str = "measured") -> Picture:

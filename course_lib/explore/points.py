@@ -1,5 +1,6 @@
 """From records to the points of a trade-off: which results, which axes, which of them nothing beats."""
 
+import functools
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -150,11 +151,17 @@ def points(results: Sequence[records.Result], x: Axis, y: Axis, knob: str) -> li
                 at=result.knobs.get(knob),
                 x=statistics.median(xs),
                 y=statistics.median(ys),
-                x_interval=measure.bootstrap_interval(xs),
-                y_interval=measure.bootstrap_interval(ys),
+                x_interval=interval(xs),
+                y_interval=interval(ys),
             )
         )
     return made
+
+
+@functools.lru_cache(maxsize=4096)
+def interval(values: tuple[float, ...]) -> tuple[float, float]:
+    """The 95 % interval of the median, kept: a slider asks for the same ones again and again."""
+    return measure.bootstrap_interval(values)
 
 
 def front(made: Sequence[Point], x: Axis, y: Axis) -> list[Point]:

@@ -4,9 +4,10 @@ import html
 import statistics
 from collections.abc import Sequence
 
-from course_lib import measure, records
+from course_lib import records
 
 from .labels import data_name, machine_name, span, words
+from .points import interval
 
 
 class Table:
@@ -61,7 +62,7 @@ def _cell(result: records.Result, metric: str) -> str:
     if metric not in result.values:
         return "-"
     values, unit = result.values[metric], result.units[metric]
-    return span(statistics.median(values), *measure.bootstrap_interval(values), unit)
+    return span(statistics.median(values), *interval(values), unit)
 
 
 def _caption(results: Sequence[records.Result]) -> str:

@@ -7,7 +7,7 @@ import statistics
 from pathlib import Path
 
 import pytest
-from jupyterlab import CHECKOUT, browser_page, errors, jupyterlab, open_notebook, processes_below, run_all
+from lab import CHECKOUT, browser_page, errors, jupyterlab, open_notebook, processes_below, run_all
 from playwright.sync_api import Locator, Page, expect
 
 LESSON = "01_measuring"

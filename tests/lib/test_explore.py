@@ -462,6 +462,13 @@ def test_direction_of_metrics():
     assert all(labels.falls(*metric) for metric in falling) and not any(labels.falls(*metric) for metric in rising)
 
 
+def test_quick_png_is_lossless():
+    pixels = np.random.default_rng(0).integers(0, 256, size=(7, 13, 3), dtype=np.uint8)
+    image = Image.open(io.BytesIO(explore.figures.quick_png(pixels)))
+    image.verify()  # checksums
+    assert (np.asarray(Image.open(io.BytesIO(explore.figures.quick_png(pixels)))) == pixels).all()
+
+
 def test_import_is_silent_and_chooses_no_backend():
     code = "import sys; from course_lib import explore; assert 'matplotlib.pyplot' not in sys.modules"
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=120)
