@@ -51,9 +51,20 @@ def showed_measuring(results: list[Result]) -> str:
     )
 
 
+def showed_gpu_move(results: list[Result]) -> str:
+    """Claim A1: between which factors the faster of two devices lies, over models and batch sizes."""
+    runs = [r for r in results if r.lesson == "10_gpu_move" and "speedup" in r.values]
+    said = []
+    for contest in sorted({r.variant for r in runs}):
+        factors = [r.median("speedup") for r in runs if r.variant == contest]
+        said.append(f"{contest}: {len(factors)} factors from {min(factors):.2f} to {max(factors):.2f}")
+    return "; ".join(said)
+
+
 # lesson -> (the claim in short, what its records say about it)
 SHOWED: dict[str, tuple[str, Callable[[list[Result]], str]]] = {
     "01_measuring": ("C7: frames per second is 1 / total time", showed_measuring),
+    "10_gpu_move": ("A1: another device divides the time by one constant factor", showed_gpu_move),
 }
 
 
