@@ -2,7 +2,7 @@
 
 import html
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from course_lib import records
 
@@ -27,10 +27,17 @@ class Table:
     __repr__ = _repr_markdown_ = __str__
 
     def _repr_html_(self) -> str:
-        head = "".join(f'<th scope="col">{html.escape(cell)}</th>' for cell in self.header)
-        body = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in self.rows)
-        caption = f'<caption style="text-align: left">{html.escape(self.caption)}</caption>' if self.caption else ""
-        return f"<table style='margin-left: 0'>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        sides = [_side(row[column] for row in self.rows) for column in range(len(self.header))]
+        head = self._html_row("th scope='col'", self.header, sides)
+        body = "".join(self._html_row("td", row, sides) for row in self.rows)
+        style = "text-align: left; white-space: nowrap"
+        caption = f'<caption style="{style}">{html.escape(self.caption)}</caption>' if self.caption else ""
+        return f"<table style='margin-left: 0'>{caption}<thead>{head}</thead><tbody>{body}</tbody></table>"
+
+    def _html_row(self, tag: str, cells: Sequence[str], sides: Sequence[str]) -> str:
+        pairs = zip(cells, sides, strict=True)
+        inside = (f"<{tag} style='text-align: {side}'>{html.escape(cell)}</{tag[:2]}>" for cell, side in pairs)
+        return f"<tr>{''.join(inside)}</tr>"
 
 
 def results_table(results: Sequence[records.Result], metrics: Sequence[str]) -> Table:
@@ -51,6 +58,11 @@ def results_table(results: Sequence[records.Result], metrics: Sequence[str]) -> 
         for result in results
     ]
     return Table(["variant", *map(words, [*knobs, *metrics])], rows, _caption(results))
+
+
+def _side(cells: Iterable[str]) -> str:
+    """Numbers to the right, so that their digits stand below each other; text to the left."""
+    return "right" if all(cell == "-" or cell.lstrip("-")[:1].isdigit() for cell in cells) else "left"
 
 
 def setting(value) -> str:

@@ -259,7 +259,7 @@ def test_slider_moves_the_picture_its_alternative_text_and_the_table():
     assert bytes(before).startswith(b"\x89PNG") and "batch = 8" in widget.picture.tooltip
     widget.knob.value = 128
     assert widget.picture.value != before and "batch = 128" in widget.picture.tooltip
-    assert "<td>128</td>" in widget.table.value and "<td>8</td>" not in widget.table.value
+    assert ">128</td>" in widget.table.value and ">8</td>" not in widget.table.value
     assert widget.note.value == ""
 
 
@@ -460,13 +460,6 @@ def test_direction_of_metrics():
     falling = [("seconds", "s"), ("loss", "nats"), ("saved_bytes", "bytes"), ("error", "%")]
     rising = [("throughput", "frames/s"), ("test_accuracy", "%"), ("speedup", "times"), ("rate", "FLOP/s")]
     assert all(labels.falls(*metric) for metric in falling) and not any(labels.falls(*metric) for metric in rising)
-
-
-def test_quick_png_is_lossless():
-    pixels = np.random.default_rng(0).integers(0, 256, size=(7, 13, 3), dtype=np.uint8)
-    image = Image.open(io.BytesIO(explore.figures.quick_png(pixels)))
-    image.verify()  # checksums
-    assert (np.asarray(Image.open(io.BytesIO(explore.figures.quick_png(pixels)))) == pixels).all()
 
 
 def test_import_is_silent_and_chooses_no_backend():
