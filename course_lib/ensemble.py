@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from course_lib import device
 from course_lib.config import Config, rate_factor
-from course_lib.data.loaders import CHUNK, TensorBatches
+from course_lib.data.loaders import TensorBatches, chunk_batches
 from course_lib.train import evaluate, fused_adamw
 
 ONE_RUN_ONLY = {"accumulate": 1, "compile": False, "channels_last": False, "accuracy": False, "checkpoint": None}
@@ -118,7 +118,7 @@ def _stacked_epoch(batches: TensorBatches, number: int, seeds: list[int]) -> Ite
     copies, size = len(seeds), batches.batch_size
     orders = torch.stack([batches.order(number, seed) for seed in seeds]).view(copies, len(batches), size)
     orders = orders.transpose(0, 1).flatten().to(batches.tensors[0].device)  # step, then copy, then sample
-    for chunk in orders.split(max(1, CHUNK // copies) * copies * size):
+    for chunk in orders.split(chunk_batches(batches, copies) * copies * size):
         gathered = [tensor.index_select(0, chunk) for tensor in batches.tensors]
         yield from zip(*(g.view(-1, copies, size, *g.shape[1:]).unbind() for g in gathered), strict=True)
 

@@ -41,6 +41,7 @@ class Run:
     optimizer: torch.optim.Optimizer
     device: torch.device
     batches: Iterable
+    length: int  # batches in an epoch
     total: int  # optimizer steps in the whole run
     autocast: object
     scaler: torch.amp.GradScaler
@@ -62,11 +63,11 @@ def step(run: Run, inputs: torch.Tensor, targets: torch.Tensor) -> None:
     with run.autocast:
         outputs = run.forward(inputs)
         loss = run.loss(outputs, targets)
-    group = min(config.accumulate, len(run.batches) - run.batch // config.accumulate * config.accumulate)
-    run.scaler.scale(loss / group if group > 1 else loss).backward()  # without fp16 the scaler passes all through
+    share = loss if config.accumulate == 1 else loss / group_size(run)
+    run.scaler.scale(share).backward()  # without fp16 the scaler passes all through
 
     run.batch += 1
-    if run.batch % config.accumulate == 0 or run.batch == len(run.batches):
+    if run.batch % config.accumulate == 0 or run.batch == run.length:
         if config.clip is not None:
             run.scaler.unscale_(optimizer)
             clip_gradients(run.weights, config.clip)
@@ -86,6 +87,12 @@ def step(run: Run, inputs: torch.Tensor, targets: torch.Tensor) -> None:
     if config.accuracy:
         run.correct += (outputs.argmax(-1) == targets).sum()
         run.answers += targets.numel()
+
+
+def group_size(run: Run) -> int:
+    """Return how many micro-batches the present update is the mean of: `accumulate`, or what is left at an epoch's end."""
+    began = run.batch // run.config.accumulate * run.config.accumulate
+    return min(run.config.accumulate, run.length - began)
 
 
 def clip_gradients(weights: list[nn.Parameter], largest: float) -> None:
@@ -191,6 +198,7 @@ def _start(model, batches, config, loss, make_optimizer) -> Run:
         optimizer=optimizer,
         device=on,
         batches=batches.to(on) if isinstance(batches, TensorBatches) else batches,
+        length=len(batches),
         total=config.epochs * -(-len(batches) // config.accumulate),
         autocast=device.autocast(config.precision, on),
         scaler=torch.amp.GradScaler(on.type, enabled=config.precision == "fp16"),
@@ -206,8 +214,7 @@ def _train_epoch(run: Run, bar) -> None:
     config = run.config
     run.model.train()
     began = time.perf_counter()
-    for batch in _batches(run):
-        inputs, targets = batch if isinstance(run.batches, TensorBatches) else device.move(batch, run.device)
+    for inputs, targets in _batches(run):
         if config.channels_last and inputs.dim() == 4:
             inputs = inputs.contiguous(memory_format=torch.channels_last)
         step(run, inputs, targets)
@@ -224,11 +231,11 @@ def _train_epoch(run: Run, bar) -> None:
 def _is_due(run: Run) -> bool:
     """Whether a checkpoint within the epoch is due: after an update, since half-accumulated gradients are not kept."""
     updated = run.batch % run.config.accumulate == 0
-    return updated and run.steps % run.config.checkpoint_every == 0 and run.batch < len(run.batches)
+    return updated and run.steps % run.config.checkpoint_every == 0 and run.batch < run.length
 
 
 def _batches(run: Run) -> Iterator:
-    """Yield what is left of this epoch; after a resume, in the order in which the killed run would have had it."""
+    """Yield what is left of this epoch, on the device; after a resume, in the order that the killed run would have had."""
     if isinstance(run.batches, TensorBatches):
         return run.batches.epoch(run.epoch, seed=run.config.seed, start=run.batch)
     if hasattr(getattr(run.batches, "sampler", None), "set_epoch"):
@@ -236,13 +243,14 @@ def _batches(run: Run) -> Iterator:
     now = device.generator_state(run.device)
     if run.batch == 0:
         run.epoch_rng = now
-        return iter(run.batches)
-    device.set_generator_state(run.epoch_rng, run.device)
-    left = iter(run.batches)
-    for _ in range(run.batch):
-        next(left)
-    device.set_generator_state(now, run.device)
-    return left
+        left = iter(run.batches)
+    else:
+        device.set_generator_state(run.epoch_rng, run.device)
+        left = iter(run.batches)
+        for _ in range(run.batch):
+            next(left)
+        device.set_generator_state(now, run.device)
+    return (device.move(batch, run.device) for batch in left)
 
 
 def _report(run: Run, test: Iterable | None) -> Epoch:
@@ -291,7 +299,7 @@ def _save(run: Run) -> None:
         "rng": device.generator_state(run.device),
         "counters": {name: getattr(run, name) for name in COUNTERS},
     }
-    checkpoint.save(run.config.checkpoint, state, step=run.epoch * len(run.batches) + run.batch)
+    checkpoint.save(run.config.checkpoint, state, step=run.epoch * run.length + run.batch)
 
 
 def _resume(run: Run) -> None:
@@ -317,8 +325,8 @@ def _resume(run: Run) -> None:
 def _bar(run: Run):
     from tqdm.auto import tqdm  # not at import: the core needs torch and numpy alone
 
-    done = run.epoch * len(run.batches) + run.batch
-    return tqdm(total=run.config.epochs * len(run.batches), initial=done, unit="batch", desc="train")
+    done = run.epoch * run.length + run.batch
+    return tqdm(total=run.config.epochs * run.length, initial=done, unit="batch", desc="train")
 
 
 def fused_adamw(config: Config) -> Callable:

@@ -135,9 +135,7 @@ def _draw(n, fonts, size, classes, noise, rng) -> tuple[np.ndarray, np.ndarray]:
     images = np.empty((n, 1, size, size), dtype=np.uint8)
     large = (size * _OVERSAMPLING,) * 2
     for i in tqdm(range(n), desc="rendering glyphs", unit=" images", delay=5, leave=False):
-        moved = masters[font[i]][targets[i]].transform(
-            large, Image.Transform.AFFINE, matrices[i], Image.Resampling.BILINEAR
-        )
+        moved = masters[font[i]][targets[i]].transform(large, Image.Transform.AFFINE, matrices[i], Image.Resampling.BILINEAR)
         images[i, 0] = moved.reduce(_OVERSAMPLING)
     if noise:
         for block in np.array_split(images, max(1, n // 4096)):  # blocks keep the memory for floats small

@@ -4,7 +4,9 @@ from collections.abc import Iterator
 
 import torch
 
-CHUNK = 64  # batches gathered by one index_select: its overhead is spread, and the copy stays small beside the data
+# What one index_select gathers, in bytes: many small batches at once, which spreads its overhead, and yet little enough
+# to be still in a core's cache when the batch is used.
+CHUNK_BYTES = 2**19
 
 
 class TensorBatches:
@@ -50,8 +52,14 @@ class TensorBatches:
     def epoch(self, number: int, *, seed: int = 0, start: int = 0) -> Iterator[tuple[torch.Tensor, ...]]:
         """Yield the batches of epoch `number` from batch `start` on, each a tuple of views (batch_size, ...)."""
         order = self.order(number, seed)[start * self.batch_size :].to(self.tensors[0].device)
-        for chunk in order.split(CHUNK * self.batch_size) if len(order) else ():
+        for chunk in order.split(chunk_batches(self) * self.batch_size) if len(order) else ():
             yield from zip(*(t.index_select(0, chunk).split(self.batch_size) for t in self.tensors), strict=True)
 
     def __iter__(self) -> Iterator[tuple[torch.Tensor, ...]]:
         return self.epoch(0)
+
+
+def chunk_batches(batches: TensorBatches, copies: int = 1) -> int:
+    """Return how many batches, `copies` of each, are gathered at once: CHUNK_BYTES of them, and at least one."""
+    sample = sum(tensor[0].nbytes for tensor in batches.tensors)
+    return max(1, CHUNK_BYTES // (sample * batches.batch_size * copies))

@@ -38,8 +38,7 @@ def library_calls() -> Calls:
     version = sysconfig.get_python_version()
     arrays, sha256 = cached_arrays(f"library_calls-python{version}-v{_READING}.npz", _read_table)
     train, test = (
-        (torch.from_numpy(arrays[f"{split}_users"]), torch.from_numpy(arrays[f"{split}_items"]))
-        for split in ("train", "test")
+        (torch.from_numpy(arrays[f"{split}_users"]), torch.from_numpy(arrays[f"{split}_items"])) for split in ("train", "test")
     )
     provenance = {
         "name": "library_calls",

@@ -39,7 +39,7 @@ def test_epochs_and_seeds_differ_and_repeat():
 def test_chunks_do_not_show(monkeypatch):
     batches = TensorBatches(torch.arange(1000), batch_size=7)
     whole = torch.cat([b for (b,) in batches.epoch(0)])
-    monkeypatch.setattr(loaders, "CHUNK", 3)
+    monkeypatch.setattr(loaders, "CHUNK_BYTES", 3 * 7 * 8)  # three batches of seven int64
     assert torch.equal(whole, torch.cat([b for (b,) in batches.epoch(0)]))
 
 
