@@ -130,6 +130,7 @@ def train(
             raise TypeError(f"{name}: {type(value).__name__} is not allowed; give TensorBatches or a DataLoader with a length")
         if value is not None and len(value) == 0:
             raise ValueError(f"{name}: there is not one batch in it")
+    _check_whole(test)
     return _epochs(model, batches, config, loss, optimizer or fused_adamw(config), test)
 
 
@@ -141,8 +142,7 @@ def evaluate(
     The model must be on the device `on`; it is left in the mode in which it was. `autocast` comes from device.autocast.
     Raises ValueError for TensorBatches that leave samples out: an accuracy is over the whole test set.
     """
-    if isinstance(batches, TensorBatches) and (left_out := batches.samples - len(batches.order(0))):
-        raise ValueError(f"test: {left_out} of {batches.samples} samples would be left out; use drop_last=False")
+    _check_whole(batches)
     was_training = model.training
     model.eval()
     loss_sum = correct = torch.zeros((), device=on)
@@ -159,6 +159,11 @@ def evaluate(
     finally:
         model.train(was_training)
     return float(loss_sum) / samples, float(correct) / answers
+
+
+def _check_whole(test: Iterable | None) -> None:
+    if isinstance(test, TensorBatches) and (left_out := test.samples - len(test.order(0))):
+        raise ValueError(f"test: {left_out} of {test.samples} samples would be left out; use drop_last=False")
 
 
 def _epochs(model, batches, config, loss, make_optimizer, test) -> Iterator[Epoch]:

@@ -302,9 +302,11 @@ def test_bad_arguments_are_named_before_the_loop_begins(arguments, error, words)
         train(*arguments, Config(device="cpu"))
 
 
-def test_a_test_set_that_leaves_samples_out_is_refused():
-    with pytest.raises(ValueError, match="4 of 20 samples would be left out"):
-        evaluate(fresh(), TensorBatches(torch.randn(20, 8), torch.zeros(20, dtype=torch.long), batch_size=8))
+def test_a_test_set_that_leaves_samples_out_is_refused_before_the_loop_begins():
+    short = TensorBatches(torch.randn(20, 8), torch.zeros(20, dtype=torch.long), batch_size=8)
+    for call in (lambda: evaluate(fresh(), short), lambda: train(fresh(), problem(), Config(device="cpu"), test=short)):
+        with pytest.raises(ValueError, match="4 of 20 samples would be left out"):
+            call()
 
 
 def test_training_gives_no_warning():
