@@ -82,8 +82,9 @@ def step(run: Run, inputs: torch.Tensor, targets: torch.Tensor) -> None:
         run.steps += 1
 
     # Sums stay on the device: reading one here would make the host wait for every step.
-    run.loss_sum.add_(loss.detach(), alpha=len(targets))
-    run.samples += len(targets)
+    size = len(targets)
+    run.loss_sum.add_(loss.detach(), alpha=size)
+    run.samples += size
     if config.accuracy:
         run.correct += (outputs.argmax(-1) == targets).sum()
         run.answers += targets.numel()
