@@ -93,11 +93,15 @@ def autocast(precision: str, device: str | torch.device) -> contextlib.AbstractC
 
 
 @contextlib.contextmanager
-def matmul_precision(precision: str):
+def matmul_precision(precision: str, device: str | torch.device):
     """Within the block, float32 products and convolutions on CUDA use TF32 if `precision` is "tf32", else full float32.
 
     torch allows TF32 in convolutions unless told otherwise, so that an "fp32" figure measured without this is not one.
+    On the CPU, which has no TF32, nothing is touched.
     """
+    if torch.device(device).type != "cuda":
+        yield
+        return
     matmul, convolution = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
     try:
         torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")

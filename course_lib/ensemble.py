@@ -86,7 +86,7 @@ def _epochs(models, batches, config, seeds, loss, make_optimizer, test) -> Itera
     for number in range(config.epochs):
         began = time.perf_counter()
         loss_sum = torch.zeros(len(models), device=on)
-        with device.matmul_precision(config.precision):
+        with device.matmul_precision(config.precision, on):
             for inputs, targets in _stacked_epoch(batches, number, seeds):
                 with autocast:
                     losses = losses_of_all(weights, buffers, inputs, targets)

@@ -176,7 +176,7 @@ def _epochs(model, batches, config, loss, make_optimizer, test) -> Iterator[Epoc
         yield from [Epoch(**report) for report in run.history]
         while run.epoch < config.epochs:
             # The mode of the matrix units is global in torch: it holds within an epoch, never in the learner's code.
-            with device.matmul_precision(config.precision):
+            with device.matmul_precision(config.precision, run.device):
                 _train_epoch(run, bar)
                 run.history.append(asdict(_report(run, test)))
             _next_epoch(run)

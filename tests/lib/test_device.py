@@ -78,12 +78,14 @@ def test_matmul_precision_is_put_back_even_after_an_error():
         return torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
 
     before = now()
-    with pytest.raises(RuntimeError), device.matmul_precision("tf32"):
+    with pytest.raises(RuntimeError), device.matmul_precision("tf32", "cuda"):
         assert now() == ("high", True)
         raise RuntimeError
     assert now() == before
-    with device.matmul_precision("fp32"):
+    with device.matmul_precision("fp32", "cuda"):
         assert now() == ("highest", False)
+    with device.matmul_precision("fp32", "cpu"):
+        assert now() == before
 
 
 def test_the_machine_is_described_with_flat_values():
