@@ -62,3 +62,12 @@ def test_to_moves_the_tensors_and_keeps_the_rest():
 def test_bad_input_is_named(tensors, size, words):
     with pytest.raises(ValueError, match=words):
         TensorBatches(*tensors, batch_size=size)
+
+
+def test_a_gather_holds_many_small_batches_and_never_less_than_one():
+    def at_once(width, copies=1):
+        return loaders.chunk_batches(TensorBatches(torch.zeros(64, width), batch_size=32), copies)
+
+    assert at_once(64) == loaders.CHUNK_BYTES // (32 * 64 * 4)
+    assert at_once(64, copies=8) == at_once(64) // 8
+    assert at_once(10**5) == 1
