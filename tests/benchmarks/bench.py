@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from itertools import islice
 from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -30,6 +31,8 @@ from course_lib.ensemble import train_ensemble
 from course_lib.train import train
 
 ROUNDS = 11
+PAIR_ROUNDS = 99
+EPOCHS_ENOUGH = 10 * PAIR_ROUNDS
 LR = 1e-3
 SAME_LOSS = 0.02  # relative: the order of the samples differs from contender to contender
 
@@ -40,7 +43,7 @@ GOALS = {
     "mlp_on": ("<= 0.75", "tiny MLP, the core, all features on"),
     "cnn_tricks": ("", "small CNN by hand, with the tricks of the core"),
     "cnn": ("<= 0.95", "small CNN, the core, features off"),
-    "same_tricks": ("<= 1.02", "the core over the loop with its tricks; of MLP and CNN the slower"),
+    "same_tricks": ("<= 1.02", "an epoch of the core over one by hand with its tricks; of MLP and CNN the slower"),
     "seeds8": ("<= 2", "tiny MLP, 8 seeds in one run"),
     "seeds32": ("<= 4", "tiny MLP, 32 seeds in one run"),
     "loader_vectors": (">= 15", "times as fast as a DataLoader: vectors"),
@@ -88,12 +91,17 @@ def plain(task: Task, epochs: int) -> tuple[int, float]:
 
 
 def same_tricks(task: Task, epochs: int) -> tuple[int, float]:
+    *_, report = islice(same_tricks_epochs(task), epochs)
+    return report
+
+
+def same_tricks_epochs(task: Task):
     """Train by hand with the tricks of the core: gather many batches at once, fused AdamW, sums kept on the device."""
     model, steps = task.model(), 0
     weights = list(model.parameters())
     optimizer = torch.optim.AdamW(weights, lr=LR, fused=True)
     at_once = chunk_batches(task.tensors()) * task.batch_size
-    for _ in range(epochs):
+    while True:
         total = torch.zeros(())
         for chunk in torch.randperm(len(task.x)).split(at_once):
             xs, ys = (t.index_select(0, chunk).split(task.batch_size) for t in (task.x, task.y))
@@ -105,7 +113,7 @@ def same_tricks(task: Task, epochs: int) -> tuple[int, float]:
                     weight.grad = None
                 total.add_(loss.detach(), alpha=len(y))
                 steps += 1
-    return steps, total.item() / len(task.x)
+        yield steps, total.item() / len(task.x)
 
 
 def core(task: Task, epochs: int) -> tuple[int, float]:
@@ -177,9 +185,12 @@ def race_tasks(bar) -> dict[str, list[float]]:
         check_equal(task, epochs, contenders)
         bound = {name: lambda c=c, t=task, e=epochs: c(t, e) for name, c in contenders.items()}
         ratios |= race(lambda t=task, e=epochs: plain(t, e), bound, ROUNDS, bar)
-        # 2 % are less than the noise between timings that lie apart: these two run side by side, in many rounds
+        # The goal is on the step, and 2 % are less than the noise between timings that lie apart: two runs that go on,
+        # an epoch of one beside an epoch of the other, in many rounds.
+        by_hand = same_tricks_epochs(task)
+        by_core = train(task.model(), task.tensors(), Config(epochs=EPOCHS_ENOUGH, device="cpu", lr=LR))
         pair = f"{'mlp' if task is tiny else 'cnn'}_same_tricks"
-        ratios |= race(lambda t=task, e=epochs: same_tricks(t, e), {pair: lambda t=task, e=epochs: core(t, e)}, 3 * ROUNDS, bar)
+        ratios |= race(lambda r=by_hand: next(r), {pair: lambda r=by_core: next(r)}, PAIR_ROUNDS, bar)
     return ratios
 
 
@@ -209,7 +220,7 @@ def race_imports(bar) -> dict[str, list[float]]:
 def main() -> int:
     torch.set_num_threads(1)
     print(device.one_line(device.describe("cpu")))
-    count = ROUNDS * (10 + 2 * len(peers.available())) + 6 * ROUNDS
+    count = ROUNDS * (10 + 2 * len(peers.available())) + 2 * PAIR_ROUNDS
     print(f"{ROUNDS} rounds, about {count * 2.2 / 60:.0f} minutes; peers: {', '.join(peers.available()) or 'none installed'}")
     with tqdm(total=count, unit="timing") as bar:
         ratios = race_tasks(bar) | race_loaders(bar) | race_imports(bar)
