@@ -19,6 +19,7 @@ ARROWS = {
     "checkpoint": set(),
     "intervals": set(),
     "store": set(),
+    "schedules": set(),
     "exercises": set(),
     "data": set(),
     "config": {"device"},
