@@ -5,16 +5,20 @@ from .dataset import Dataset
 from .images import glyphs, mnist5k
 from .loaders import TensorBatches
 from .photos import jpeg_folder
+from .pictures import Pictures, list_pictures, whole_batch
 from .recommender import library_calls
 from .text import library_text
 
 __all__ = [
     "Dataset",
+    "Pictures",
     "TensorBatches",
     "cifar10",
     "glyphs",
     "jpeg_folder",
     "library_calls",
     "library_text",
+    "list_pictures",
     "mnist5k",
+    "whole_batch",
 ]
