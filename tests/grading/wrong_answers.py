@@ -315,6 +315,168 @@ def break_even(step, machine):
 """,
 ]
 
+FIT = [
+    # through the first and the last point
+    """
+def fit(sizes, seconds):
+    if len(set(sizes)) < 2:
+        raise ValueError("sizes: at least two of them differ")
+    slope = (seconds[-1] - seconds[0]) / (sizes[-1] - sizes[0])
+    return seconds[0] - slope * sizes[0], 1 / slope
+""",
+    # the slope where the bandwidth belongs; nothing refused
+    """
+def fit(sizes, seconds):
+    slope, alpha = np.polyfit(sizes, seconds, 1)
+    return alpha, slope
+""",
+    # the fastest message for alpha, the mean rate for the bandwidth
+    """
+def fit(sizes, seconds):
+    if len(set(sizes)) < 2:
+        raise ValueError("sizes: at least two of them differ")
+    return min(seconds), sum(sizes) / sum(seconds)
+""",
+    # right, but one size gives a line, too
+    """
+def fit(sizes, seconds):
+    line = np.stack([np.ones(len(sizes)), np.asarray(sizes, dtype=float)], axis=1)
+    (alpha, slope), *_ = np.linalg.lstsq(line, np.asarray(seconds, dtype=float))
+    return alpha, 1 / slope if slope else float("inf")
+""",
+]
+
+ALL_REDUCE = [
+    # the ring: as few bytes, many steps
+    """
+def all_reduce(ranks):
+    return [
+        [Send(rank, (rank + 1) % ranks, (rank + ahead - step) % ranks, add) for rank in range(ranks)]
+        for add, ahead in ((True, 0), (False, 1))
+        for step in range(ranks - 1)
+    ]
+""",
+    # doubling with whole vectors: few steps, many bytes
+    """
+def all_reduce(ranks):
+    return [
+        [Send(rank, rank ^ (1 << bit), chunk, True) for rank in range(ranks) for chunk in range(ranks)]
+        for bit in range(ranks.bit_length() - 1)
+    ]
+""",
+    # halving alone: every rank ends with its own chunk only
+    """
+def all_reduce(ranks):
+    mine, steps = {rank: list(range(ranks)) for rank in range(ranks)}, []
+    for bit in [1 << place for place in reversed(range(ranks.bit_length() - 1))]:
+        steps.append([Send(r, r ^ bit, c, True) for r in mine for c in mine[r] if c & bit != r & bit])
+        mine = {r: [c for c in mine[r] if c & bit == r & bit] for r in mine}
+    return steps
+""",
+    # everybody adds everything it hears from the left, whole vectors around the ring
+    """
+def all_reduce(ranks):
+    return [[Send(r, (r + 1) % ranks, c, True) for r in range(ranks) for c in range(ranks)] for _ in range(ranks - 1)]
+""",
+]
+
+TOP_K = [
+    f"""
+class TopK:
+    def __init__(self, k):
+        self.k, self.error = k, 0.0
+
+    def compress(self, gradient):
+        {body}
+"""
+    for body in (
+        # no error feedback
+        "indices = gradient.abs().topk(min(self.k, len(gradient))).indices; return indices, gradient[indices]",
+        # the largest, not the largest in magnitude
+        "wanted = gradient + self.error; indices = wanted.topk(min(self.k, len(wanted))).indices; "
+        "self.error = wanted.clone(); self.error[indices] = 0.0; return indices, wanted[indices]",
+        # keeps only the last step's rest: what was kept before is dropped
+        "wanted = gradient + self.error; indices = wanted.abs().topk(min(self.k, len(wanted))).indices; "
+        "self.error = gradient.clone(); self.error[indices] = 0.0; return indices, wanted[indices]",
+        # adds in place, to the caller's gradient
+        "gradient += self.error; indices = gradient.abs().topk(min(self.k, len(gradient))).indices; "
+        "self.error = gradient.clone(); self.error[indices] = 0.0; return indices, gradient[indices]",
+    )
+]
+
+ONE_FORWARD_ONE_BACKWARD = [
+    # GPipe: all forward passes first
+    """
+def one_forward_one_backward(stages, micro):
+    return [[(kind, m) for kind in "FB" for m in range(micro)] for _ in range(stages)]
+""",
+    # one micro-batch at a time: little memory, and everybody waits
+    """
+def one_forward_one_backward(stages, micro):
+    return [[(kind, m) for m in range(micro) for kind in "FB"] for _ in range(stages)]
+""",
+    # every stage runs as far ahead as the first
+    """
+def one_forward_one_backward(stages, micro):
+    ahead = min(micro, stages)
+    order = [("F", m) for m in range(ahead)]
+    for m in range(micro):
+        order += [("B", m)] + ([("F", m + ahead)] if m + ahead < micro else [])
+    return [order] * stages
+""",
+    # one pass ahead too few: the last stage begins with a backward pass
+    """
+def one_forward_one_backward(stages, micro):
+    orders = []
+    for stage in range(stages):
+        ahead = min(micro, stages - stage - 1)
+        order = [("F", m) for m in range(ahead)]
+        for m in range(micro):
+            order += [("B", m)] + ([("F", m + ahead)] if m + ahead < micro else [])
+        orders.append(order)
+    return orders
+""",
+]
+
+SMALLEST_STAGE = """
+def smallest_stage(parameters, activations, ranks, memory):
+    fits = [stage for stage in range(4) if bytes_a_rank(parameters, activations, ranks, stage) <= memory]
+    return fits[0] if fits else None
+"""
+
+BYTES_A_RANK = [
+    # claim B13 taken at its word: the weights are all there is
+    """
+def bytes_a_rank(parameters, activations, ranks, stage):
+    return 2 * parameters if stage < 3 else 2 * parameters / ranks
+"""
+    + SMALLEST_STAGE,
+    # divides the activations, too
+    """
+def bytes_a_rank(parameters, activations, ranks, stage):
+    parts = (2 * parameters + activations, 2 * parameters, 12 * parameters)
+    return sum(part / ranks if stage >= first else part for part, first in zip(parts, (3, 2, 1)))
+"""
+    + SMALLEST_STAGE,
+    # gradients before the state
+    """
+def bytes_a_rank(parameters, activations, ranks, stage):
+    parts = (2 * parameters, 2 * parameters, 12 * parameters)
+    return activations + sum(part / ranks if stage >= first else part for part, first in zip(parts, (3, 1, 2)))
+"""
+    + SMALLEST_STAGE,
+    # right, but what fits nowhere gets stage 3
+    """
+def bytes_a_rank(parameters, activations, ranks, stage):
+    parts = (2 * parameters, 2 * parameters, 12 * parameters)
+    return activations + sum(part / ranks if stage >= first else part for part, first in zip(parts, (3, 2, 1)))
+
+def smallest_stage(parameters, activations, ranks, memory):
+    fits = [stage for stage in range(3) if bytes_a_rank(parameters, activations, ranks, stage) <= memory]
+    return fits[0] if fits else 3
+""",
+]
+
 WRONG = {
     "01_measuring": {
         "answer_paired_ratio": PAIRED_RATIO,
@@ -329,5 +491,12 @@ WRONG = {
         "answer_bytes_moved": BYTES_MOVED,
         "answer_train_epoch": TRAIN_EPOCH,
         "answer_speedup": SPEEDUP,
+    },
+    "31_scaling": {
+        "answer_fit": FIT,
+        "answer_all_reduce": ALL_REDUCE,
+        "answer_top_k": TOP_K,
+        "answer_one_forward_one_backward": ONE_FORWARD_ONE_BACKWARD,
+        "answer_bytes_a_rank": BYTES_A_RANK,
     },
 }
