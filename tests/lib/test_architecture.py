@@ -22,16 +22,17 @@ ARROWS = {
     "schedules": set(),
     "exercises": set(),
     "data": set(),
+    "distributed": set(),
     "config": {"device"},
     "memory": {"device"},
     "measure": {"device", "intervals", "memory"},
     "records": {"store"},
-    "train": {"config", "device", "data", "checkpoint", "measure"},
+    "train": {"config", "device", "data", "checkpoint", "distributed", "measure"},
     "ensemble": {"train", "config", "device", "data"},
     "explore": {"records", "measure"},
 }
 DRAWING = {"matplotlib", "ipywidgets", "IPython", "traitlets"}
-CORE = ("device", "models", "data.loaders", "measure", "records", "checkpoint", "config", "train", "ensemble")
+CORE = ("device", "models", "data.loaders", "measure", "records", "checkpoint", "config", "distributed", "train", "ensemble")
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 

@@ -1,0 +1,95 @@
+"""What the processes of a launch run: `agent`, torch's elastic launcher, which starts each `rank`, a worker file."""
+
+import faulthandler
+import json
+import os
+import runpy
+import signal
+import sys
+import time
+import traceback
+from pathlib import Path
+
+from course_lib.distributed import processes, rank
+
+
+def run_agent(options: list[str]) -> None:
+    """Run torch's elastic launcher, and leave the exit codes of its ranks in a file if one failed."""
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.run import parse_args, run
+
+    launch = os.environ[processes.LAUNCH]
+
+    def end():
+        processes.sweep(launch)
+        os._exit(1)
+
+    processes.end_with(os.getppid(), sys.stdin.fileno(), end)
+    try:
+        run(parse_args(options))
+    except ChildFailedError as error:
+        codes = {number: failure.exitcode for number, failure in error.failures.items()}
+        rank.write(Path(os.environ[rank.FOLDER]) / "codes.json", lambda path: path.write_text(json.dumps(codes)))
+        sys.exit(1)
+
+
+def run_rank(worker: str, *arguments: str) -> None:
+    """Run the worker file as the main program of this rank."""
+    _settle()
+    sys.argv = [worker, *arguments]
+    sys.path[0] = str(Path(worker).parent)
+    try:
+        runpy.run_path(worker, run_name="__main__")
+    except BaseException as error:
+        if isinstance(error, SystemExit) and error.code in (None, 0):
+            return _finish()
+        trace = _trace(error, worker)
+        rank.note_failure(error, trace)
+        print(trace, file=sys.stderr, flush=True)
+        if "timed out" in str(error).lower():
+            time.sleep(1)  # the other ranks that wait are given the time to say so: what is left is the one that hangs
+        os._exit(1)  # at once: a group that is taken down in order could wait for the others
+    _finish()
+
+
+def _settle() -> None:
+    """Turn this process's output into a file, tie its life to the launch's, and let it say where it is when it is ended."""
+    folder = rank.own_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / "output", "wb", buffering=0) as output:
+        os.dup2(output.fileno(), 1)
+        os.dup2(output.fileno(), 2)
+    lifeline = os.dup(0)
+    with open(os.devnull, "rb") as nothing:
+        os.dup2(nothing.fileno(), 0)  # a worker that calls input() is told that there is none
+    launcher = os.getppid()
+    processes.die_with_parent()
+
+    def end():
+        if hasattr(os, "killpg"):  # the launcher made this rank a group of its own, with all that it started
+            os.killpg(os.getpgrp(), signal.SIGKILL)
+        os._exit(1)
+
+    processes.end_with(launcher, lifeline, end)
+    if hasattr(faulthandler, "register"):  # not on Windows
+        stack = open(folder / "stack", "w")  # noqa: SIM115  (open for as long as the process lives)
+        faulthandler.register(signal.SIGTERM, file=stack, all_threads=False, chain=True)
+
+
+def _finish() -> None:
+    (rank.own_folder() / "finished").touch()
+
+
+def _trace(error: BaseException, worker: str) -> str:
+    """Return the traceback from the worker file on, without what leads to it."""
+    found = traceback.TracebackException.from_exception(error)
+    first = next((i for i, frame in enumerate(found.stack) if frame.filename == worker), 0)
+    found.stack = traceback.StackSummary.from_list(found.stack[first:])
+    return "".join(found.format()).rstrip()
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "agent":
+        run_agent(sys.argv[2:])
+    else:
+        run_rank(*sys.argv[2:])
