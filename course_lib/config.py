@@ -1,8 +1,9 @@
 """How to train: one frozen, validated set of choices."""
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import cos, isfinite, pi
+from math import cos, pi
 from pathlib import Path
 
 from course_lib import device
@@ -34,11 +35,12 @@ class Config:
         device.check_precision(self.precision, device.choose(self.device))
         for name in ("channels_last", "compile", "accuracy", "progress"):
             _check(name, getattr(self, name), bool, lambda v: True, "True or False")
-        for name, least in (("epochs", 1), ("accumulate", 1), ("warmup", 0), ("seed", 0), ("checkpoint_every", 0)):
+        for name, least in (("epochs", 1), ("accumulate", 1), ("warmup", 0), ("checkpoint_every", 0)):
             _check(name, getattr(self, name), int, lambda v, least=least: v >= least, f"a whole number from {least} on")
-        _check("lr", self.lr, (int, float), lambda v: v > 0 and isfinite(v), "a finite number above 0")
+        _check("seed", self.seed, int, lambda v: 0 <= v < 2**32, "a whole number from 0 to 2**32 - 1")
+        _check("lr", self.lr, (int, float), lambda v: 0 < v <= sys.float_info.max, "a finite number above 0")
         if self.clip is not None:
-            _check("clip", self.clip, (int, float), lambda v: v > 0 and isfinite(v), "None or a finite number above 0")
+            _check("clip", self.clip, (int, float), lambda v: 0 < v <= sys.float_info.max, "None or a finite number above 0")
         _check("schedule", self.schedule, str, lambda v: v in SCHEDULES, "one of " + ", ".join(SCHEDULES))
         if self.checkpoint is not None:
             _check("checkpoint", self.checkpoint, (str, Path), lambda v: str(v), "None or the path of a folder")

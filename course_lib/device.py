@@ -97,8 +97,9 @@ def matmul_precision(precision: str, device: str | torch.device):
     """Within the block, float32 products and convolutions on CUDA use TF32 if `precision` is "tf32", else full float32.
 
     torch allows TF32 in convolutions unless told otherwise, so that an "fp32" figure measured without this is not one.
-    On the CPU, which has no TF32, nothing is touched.
+    On the CPU, which has no TF32, nothing is touched. Raises ValueError for an unknown precision.
     """
+    _check_known(precision)
     if torch.device(device).type != "cuda":
         yield
         return
@@ -114,11 +115,15 @@ def matmul_precision(precision: str, device: str | torch.device):
 
 def check_precision(precision: str, device: str | torch.device) -> None:
     """Raise ValueError if `precision` is unknown, or is "tf32" where there are no TF32 units (CUDA, Ampere or later)."""
-    if precision not in PRECISIONS:
-        raise ValueError(f"precision: {precision!r} is not known; allowed are {', '.join(PRECISIONS)}")
+    _check_known(precision)
     device = torch.device(device)
     if precision == "tf32" and (device.type != "cuda" or torch.cuda.get_device_capability(device)[0] < 8):
         raise ValueError("precision: 'tf32' needs a CUDA GPU of compute capability 8.0 or later; use 'fp32' or 'bf16'")
+
+
+def _check_known(precision: str) -> None:
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision: {precision!r} is not known; allowed are {', '.join(PRECISIONS)}")
 
 
 def describe(name: str = "auto") -> dict:

@@ -14,7 +14,7 @@ from torch import nn
 from torch.func import functional_call, stack_module_state, vmap
 from torch.nn import functional as F
 
-from course_lib import device
+from course_lib import checks, device
 from course_lib.config import Config, rate_factor
 from course_lib.data.loaders import TensorBatches, chunk_batches
 from course_lib.train import evaluate, fused_adamw
@@ -49,19 +49,51 @@ def train_ensemble(
     it sees the data in the order of its own seed. Three things differ. Dropout draws other numbers. The optimizer that
     `optimizer` makes must update each weight by itself, as SGD and the Adam family do. And what serves one long run
     (accumulation, checkpoints, compile, channels_last, training accuracy, fp16 scaling) is refused here by ValueError,
-    as are models and seeds of different number, and batches that leave a smaller last one. torch itself refuses batch
-    norm under bf16 here, with a RuntimeError.
+    as are models and seeds of different number, and batches that leave a smaller last one. Other bad input raises
+    TypeError or ValueError as in `train`. torch itself refuses batch norm under bf16 here, with a RuntimeError.
     """
+    checks.check_run(config, loss, optimizer)
     for name, allowed in ONE_RUN_ONLY.items():
         if getattr(config, name) != allowed:
             raise ValueError(f"{name}: {getattr(config, name)!r} is not allowed in an ensemble; it is {allowed!r}")
     if config.precision == "fp16":
         raise ValueError("precision: 'fp16' is not allowed in an ensemble, whose copies would share one loss scale")
-    if not models or len(models) != len(seeds):
-        raise ValueError(f"seeds: {len(seeds)} seeds for {len(models)} models; give one seed for each model, at least one")
+    _check_copies(models, seeds)
+    _check_tensors("batches", batches)
+    if test is not None:
+        _check_tensors("test", test)
+        checks.check_whole(test)
+    checks.check_warmup(config, config.epochs * len(batches))
     if len(batches) * batches.batch_size != len(batches.order(0)):
         raise ValueError("batches: the last one is smaller, which a stacked run cannot hold; use drop_last=True")
     return _epochs(list(models), batches, config, list(seeds), loss, optimizer or fused_adamw(config), test)
+
+
+def _check_copies(models: Sequence[nn.Module], seeds: Sequence[int]) -> None:
+    for name, value in (("models", models), ("seeds", seeds)):
+        if not isinstance(value, Sequence) or isinstance(value, str):
+            raise TypeError(f"{name}: {type(value).__name__} is not allowed; give a list, one entry for each copy")
+    if not models or len(models) != len(seeds):
+        raise ValueError(f"seeds: {len(seeds)} seeds for {len(models)} models; give one seed for each model, at least one")
+    for model in models:
+        checks.check_trainable(model)
+        if _shapes(model) != _shapes(models[0]):
+            raise ValueError("models: two of different weights are not allowed; they are copies of one architecture")
+    if len({id(model) for model in models}) < len(models):
+        raise ValueError("models: one model is in it twice, which is not allowed; each copy is a model of its own")
+    for seed in seeds:
+        if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
+            raise ValueError(f"seeds: {seed!r} is not allowed; each is a whole number from 0 to 2**32 - 1")
+
+
+def _shapes(model: nn.Module) -> list:
+    return [(name, value.shape) for name, value in model.state_dict().items()]
+
+
+def _check_tensors(name: str, batches: TensorBatches) -> None:
+    if not isinstance(batches, TensorBatches):
+        raise TypeError(f"{name}: {type(batches).__name__} is not allowed in an ensemble; give TensorBatches")
+    checks.check_batches(name, batches)
 
 
 def _epochs(models, batches, config, seeds, loss, make_optimizer, test) -> Iterator[EnsembleEpoch]:
@@ -71,6 +103,10 @@ def _epochs(models, batches, config, seeds, loss, make_optimizer, test) -> Itera
     test = test if test is None else test.to(on)
     for model in models:
         model.to(on).train()
+    autocast = device.autocast(config.precision, on)
+    for tried in (batches, test):  # one copy on one batch: under vmap an error would be harder to read
+        if tried is not None:
+            evaluate(models[0], [next(iter(tried))], on=on, loss=loss, autocast=autocast)
     weights, buffers = stack_module_state(models)  # name -> (S, *shape)
     skeleton = copy.deepcopy(models[0]).to("meta")
 
@@ -81,8 +117,8 @@ def _epochs(models, batches, config, seeds, loss, make_optimizer, test) -> Itera
     stacked = list(weights.values())
     optimizer = make_optimizer(stacked)
     rates = [group["lr"] for group in optimizer.param_groups]
-    autocast = device.autocast(config.precision, on)
     total, steps = config.epochs * len(batches), 0
+    diverged = False
     for number in range(config.epochs):
         began = time.perf_counter()
         loss_sum = torch.zeros(len(models), device=on)
@@ -104,12 +140,15 @@ def _epochs(models, batches, config, seeds, loss, make_optimizer, test) -> Itera
             seconds = time.perf_counter() - began
             _unstack(models, weights, buffers)
             tested = [evaluate(model, test, on=on, loss=loss, autocast=autocast) for model in models] if test else []
+        means = (loss_sum / len(batches)).tolist()
+        if not diverged:
+            diverged = checks.warn_if_diverged(number, {f"seed {seed}": mean for seed, mean in zip(seeds, means, strict=True)})
         yield EnsembleEpoch(
             number=number,
             seconds=seconds,
-            losses=tuple((loss_sum / len(batches)).tolist()),
+            losses=tuple(means),
             test_losses=tuple(value for value, _ in tested) or None,
-            test_accuracies=tuple(share for _, share in tested) or None,
+            test_accuracies=tuple(share for _, share in tested if share is not None) or None,
         )
 
 

@@ -65,12 +65,15 @@ def _student_within(t: float, degrees: int) -> float:
 
 
 def _numbers(values: Sequence[float], least: int) -> np.ndarray:
-    data = np.asarray(values, dtype=float)
+    try:
+        data = np.asarray(values, dtype=float)
+    except (TypeError, ValueError):  # texts, or lists of different lengths
+        data = np.empty(0)
     if data.ndim != 1 or len(data) < least or not np.isfinite(data).all():
         raise ValueError(f"values: {values!r} is not allowed; it is a list of {least} or more finite numbers")
     return data
 
 
 def _check_level(level: float) -> None:
-    if not 0 < level < 1:
+    if not isinstance(level, float) or not 0 < level < 1:
         raise ValueError(f"level: {level!r} is not allowed; it lies between 0 and 1, for instance 0.95")

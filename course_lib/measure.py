@@ -143,6 +143,8 @@ def matmul_rate(n: int, dtype: torch.dtype = torch.float32, device="cpu") -> flo
     Roofline: S. Williams, A. Waterman, D. Patterson, Communications of the ACM 52 (2009).
     """
     check_whole("n", n, 1)
+    if not isinstance(dtype, torch.dtype):
+        raise ValueError(f"dtype: {dtype!r} is not allowed; it is a torch.dtype, for instance torch.bfloat16")
     # random numbers: on some GPUs a product of constants draws less power and so runs faster than real data will
     left, right = (torch.randn(n, n, device=device).to(dtype) for _ in range(2))
     out = torch.empty_like(left)

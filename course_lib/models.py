@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 def mlp(inputs: int = 64, hidden: int = 64, classes: int = 10, layers: int = 2) -> nn.Sequential:
     """Return a perceptron of `layers` linear layers: (B, inputs) -> (B, classes). The default has 4,810 parameters."""
+    _check_sizes(inputs=inputs, hidden=hidden, classes=classes, layers=layers)
     widths = [inputs] + [hidden] * (layers - 1)
     stages = [stage for a, b in pairwise(widths) for stage in (nn.Linear(a, b), nn.ReLU())]
     return nn.Sequential(*stages, nn.Linear(widths[-1], classes))
@@ -19,6 +20,7 @@ def small_cnn(classes: int = 20, channels: int = 1) -> nn.Sequential:
 
     It ends in a 2 x 2 average, so that one net serves 16 x 16 glyphs, 28 x 28 digits and 32 x 32 photographs.
     """
+    _check_sizes(classes=classes, channels=channels)
     return nn.Sequential(
         nn.Conv2d(channels, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),  # (B, 16, H/2, W/2)
         nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),  # (B, 32, H/4, W/4)
@@ -31,6 +33,7 @@ class ByteLM(nn.Module):
     """A decoder-only transformer over bytes: (B, T) int64 -> (B, T, 256) logits of the next byte, T <= context."""
 
     def __init__(self, d_model: int = 64, layers: int = 2, heads: int = 4, context: int = 64):
+        _check_sizes(d_model=d_model, layers=layers, heads=heads, context=context)
         if d_model % heads:
             raise ValueError(f"d_model: {d_model} is not a multiple of heads, {heads}")
         super().__init__()
@@ -44,6 +47,8 @@ class ByteLM(nn.Module):
         nn.init.normal_(self.position.weight, std=0.02)
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        if tokens.dim() != 2:
+            raise ValueError(f"tokens: shape {tuple(tokens.shape)} is not allowed; it is (B, T)")
         length = tokens.shape[1]
         if length > self.context:
             raise ValueError(f"tokens: {length} positions are more than the context of {self.context}")
@@ -68,6 +73,12 @@ class Block(nn.Module):
         mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)  # (B, heads, T, d/heads)
         x = x + self.out(mixed.transpose(1, 2).reshape(batch, length, width))
         return x + self.down(F.gelu(self.up(self.norm2(x))))
+
+
+def _check_sizes(**sizes: int) -> None:
+    for name, value in sizes.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ValueError(f"{name}: {value!r} is not allowed; it is a whole number from 1 on")
 
 
 def token_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

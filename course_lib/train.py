@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from course_lib import checkpoint, device
+from course_lib import checkpoint, checks, device
 from course_lib.config import Config, rate_factor
 from course_lib.data.loaders import TensorBatches
 
@@ -53,6 +53,7 @@ class Run:
     batch: int = 0  # next batch of this epoch
     steps: int = 0
     seconds: float = 0.0
+    checked: bool = False  # whether a first batch has passed
     epoch_rng: dict = field(default_factory=dict)  # the generators as the epoch began: a DataLoader shuffles by them
     history: list = field(default_factory=list)
 
@@ -122,56 +123,69 @@ def train(
     With `config.checkpoint`, a run that was killed goes on bit-identically on the CPU: the epochs that it had finished
     are yielded again from the checkpoint, at once, so that code which counts them sees the whole run.
 
-    Raises TypeError or ValueError for bad input before any work begins.
+    Raises TypeError or ValueError for bad input: for arguments at once, for shapes and types at the first batch, before
+    a weight is changed; an error from the model or the loss carries a note on the batch in which it arose. A loss that
+    is not finite is a RuntimeWarning, once; whether to stop is the learner's choice.
     """
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"model: {type(model).__name__} is not allowed; give a torch.nn.Module")
-    for name, value in (("batches", batches), ("test", test)):
-        if value is not None and not (hasattr(value, "__len__") and hasattr(value, "__iter__")):
-            raise TypeError(f"{name}: {type(value).__name__} is not allowed; give TensorBatches or a DataLoader with a length")
-        if value is not None and len(value) == 0:
-            raise ValueError(f"{name}: there is not one batch in it")
-    _check_whole(test)
+    checks.check_run(config, loss, optimizer)
+    checks.check_trainable(model)
+    checks.check_batches("batches", batches)
+    if test is not None:
+        checks.check_batches("test", test)
+        checks.check_whole(test)
+    checks.check_warmup(config, _total_steps(batches, config))
     return _epochs(model, batches, config, loss, optimizer or fused_adamw(config), test)
 
 
 def evaluate(
     model: nn.Module, batches: Iterable, *, on: str | torch.device = "cpu", loss: Callable = F.cross_entropy, autocast=None
-) -> tuple[float, float]:
+) -> tuple[float, float | None]:
     """Return (mean loss, share of right answers) of `model` over `batches`, in evaluation mode and without gradients.
 
-    The model must be on the device `on`; it is left in the mode in which it was. `autocast` comes from device.autocast.
-    Raises ValueError for TensorBatches that leave samples out: an accuracy is over the whole test set.
+    The share is None where answers are not right or wrong: unless outputs are (B, ..., classes), targets (B, ...) whole
+    numbers. The model must be on the device `on`; it is left in the mode in which it was. `autocast` comes from
+    device.autocast. Raises TypeError or ValueError as `train` does, and ValueError for TensorBatches that leave samples
+    out: an accuracy is over the whole test set.
     """
-    _check_whole(batches)
+    checks.check_model(model)
+    checks.check_whole(batches)
+    if autocast is not None and not hasattr(autocast, "__enter__"):
+        raise TypeError(f"autocast: {autocast!r} is not allowed; it is None, or comes from device.autocast(precision, device)")
+    on = device.choose(on)
     was_training = model.training
     model.eval()
     loss_sum = correct = torch.zeros((), device=on)
     samples = answers = 0
     try:
         with torch.inference_mode(), autocast or nullcontext():
-            for batch in batches:
+            for batch in checks.first_checked("test", batches):
                 inputs, targets = device.move(batch, on)
-                outputs = model(inputs)
-                loss_sum = loss_sum + loss(outputs, targets) * len(targets)
-                correct = correct + (outputs.argmax(-1) == targets).sum()
+                try:
+                    outputs = model(inputs)
+                    if samples == 0:
+                        checks.check_answers(loss, outputs, targets)
+                        counted = checks.countable(outputs, targets)
+                        checks.check_value(loss(outputs, targets))
+                    loss_sum = loss_sum + loss(outputs, targets) * len(targets)
+                except Exception as error:
+                    checks.note(error, f"after {samples} test samples", inputs, targets)
+                    raise
+                if counted:
+                    correct = correct + (outputs.argmax(-1) == targets).sum()
                 samples += len(targets)
                 answers += targets.numel()
     finally:
         model.train(was_training)
-    return float(loss_sum) / samples, float(correct) / answers
-
-
-def _check_whole(test: Iterable | None) -> None:
-    if isinstance(test, TensorBatches) and (left_out := test.samples - len(test.order(0))):
-        raise ValueError(f"test: {left_out} of {test.samples} samples would be left out; use drop_last=False")
+    return float(loss_sum) / samples, float(correct) / answers if counted else None
 
 
 def _epochs(model, batches, config, loss, make_optimizer, test) -> Iterator[Epoch]:
     run = _start(model, batches, config, loss, make_optimizer)
-    if test is not None and isinstance(test, TensorBatches):
+    if isinstance(test, TensorBatches):
         test = test.to(run.device)
+        _test(run, [next(iter(test))])  # a test set that does not fit shows now rather than after an epoch
     bar = _bar(run) if config.progress else None
+    diverged = False
     try:
         yield from [Epoch(**report) for report in run.history]
         while run.epoch < config.epochs:
@@ -179,6 +193,8 @@ def _epochs(model, batches, config, loss, make_optimizer, test) -> Iterator[Epoc
             with device.matmul_precision(config.precision, run.device):
                 _train_epoch(run, bar)
                 run.history.append(asdict(_report(run, test)))
+            if not diverged:
+                diverged = checks.warn_if_diverged(run.epoch, {name: run.history[-1][name] for name in ("loss", "test_loss")})
             _next_epoch(run)
             if config.checkpoint is not None:
                 _save(run)
@@ -188,11 +204,16 @@ def _epochs(model, batches, config, loss, make_optimizer, test) -> Iterator[Epoc
             bar.close()
 
 
+def _total_steps(batches: Iterable, config: Config) -> int:
+    return config.epochs * -(-len(batches) // config.accumulate)
+
+
 def _start(model, batches, config, loss, make_optimizer) -> Run:
     on = device.choose(config.device)
     device.seed_everything(config.seed)
     model.to(on, memory_format=torch.channels_last) if config.channels_last else model.to(on)
     optimizer = make_optimizer(model.parameters())  # after the move: its state must lie where the weights lie
+    checks.check_optimizer(optimizer, model)
     for parameters in optimizer.param_groups:
         parameters.setdefault("initial_lr", parameters["lr"])
     run = Run(
@@ -205,7 +226,7 @@ def _start(model, batches, config, loss, make_optimizer) -> Run:
         device=on,
         batches=batches.to(on) if isinstance(batches, TensorBatches) else batches,
         length=len(batches),
-        total=config.epochs * -(-len(batches) // config.accumulate),
+        total=_total_steps(batches, config),
         autocast=device.autocast(config.precision, on),
         scaler=torch.amp.GradScaler(on.type, enabled=config.precision == "fp16"),
         loss_sum=torch.zeros((), device=on),
@@ -220,10 +241,16 @@ def _train_epoch(run: Run, bar) -> None:
     config = run.config
     run.model.train()
     began = time.perf_counter()
-    for inputs, targets in _batches(run):
+    batches, take = (_batches(run), step) if run.checked else (checks.first_checked("batches", _batches(run)), _first_step)
+    for inputs, targets in batches:
         if config.channels_last and inputs.dim() == 4:
             inputs = inputs.contiguous(memory_format=torch.channels_last)
-        step(run, inputs, targets)
+        try:
+            take(run, inputs, targets)
+        except Exception as error:
+            checks.note(error, f"in batch {run.batch} of epoch {run.epoch}", inputs, targets)
+            raise
+        take = step
         if bar is not None:
             bar.update()
         if config.checkpoint_every and _is_due(run):
@@ -232,6 +259,19 @@ def _train_epoch(run: Run, bar) -> None:
             began = time.perf_counter()
     device.synchronize(run.device)
     run.seconds += time.perf_counter() - began
+    checks.check_count(run.epoch, run.batch, run.length)
+
+
+def _first_step(run: Run, inputs: torch.Tensor, targets: torch.Tensor) -> None:
+    """Take a step in which shapes, types and the loss are checked before a weight is changed. The others pay nothing."""
+    loss = run.loss
+    labels = run.batches.tensors[1] if isinstance(run.batches, TensorBatches) else None
+    run.loss = checks.checked_loss(loss, labels, run.config.accuracy)
+    try:
+        step(run, inputs, targets)
+    finally:
+        run.loss = loss
+    run.checked = True
 
 
 def _is_due(run: Run) -> bool:
@@ -254,7 +294,7 @@ def _batches(run: Run) -> Iterator:
         device.set_generator_state(run.epoch_rng, run.device)
         left = iter(run.batches)
         for _ in range(run.batch):
-            next(left)
+            next(left, None)
         device.set_generator_state(now, run.device)
     return (device.move(batch, run.device) for batch in left)
 
@@ -262,7 +302,7 @@ def _batches(run: Run) -> Iterator:
 def _report(run: Run, test: Iterable | None) -> Epoch:
     test_loss = test_accuracy = None
     if test is not None:
-        test_loss, test_accuracy = evaluate(run.model, test, on=run.device, loss=run.loss, autocast=run.autocast)
+        test_loss, test_accuracy = _test(run, test)
     return Epoch(
         number=run.epoch,
         steps=run.steps,
@@ -274,6 +314,10 @@ def _report(run: Run, test: Iterable | None) -> Epoch:
         test_accuracy=test_accuracy,
         learning_rate=run.optimizer.param_groups[0]["lr"],
     )
+
+
+def _test(run: Run, test: Iterable) -> tuple[float, float | None]:
+    return evaluate(run.model, test, on=run.device, loss=run.loss, autocast=run.autocast)
 
 
 def _next_epoch(run: Run) -> None:

@@ -18,7 +18,7 @@ class Dataset:
     provenance:  name, kind ("real", "rendered" or "stand-in"), source, n_train, n_test, sha256 of the content;
                  every stored result carries it along, so that no figure is ever shown under another data set's name
 
-    Raises ValueError when lengths disagree or a provenance field is missing.
+    Raises ValueError when a split is no pair of equal length, or a provenance field is missing.
     """
 
     name: str
@@ -29,6 +29,8 @@ class Dataset:
 
     def __post_init__(self):
         for field, split in (("train", self.train), ("test", self.test)):
+            if not isinstance(split, tuple) or len(split) != 2:
+                raise ValueError(f"{field}: {type(split).__name__} is not allowed; it is the pair (inputs, targets)")
             inputs, targets = split
             if len(inputs) != len(targets):
                 raise ValueError(

@@ -19,11 +19,19 @@ class TensorBatches:
     def __init__(self, *tensors: torch.Tensor, batch_size: int, shuffle: bool = True, drop_last: bool = True):
         """Take `tensors` of equal first dimension (N, ...). With `drop_last`, N % batch_size samples sit an epoch out.
 
-        Raises ValueError if there is no tensor, if their lengths differ, or if not one batch can be made.
+        Raises TypeError for what is no tensor; ValueError if there is none, if one cannot be indexed by samples or asks
+        for gradients, if their lengths or devices differ, or if not one batch can be made.
         """
+        for i, tensor in enumerate(tensors):
+            _check_tensor(f"tensors[{i}]", tensor)
         lengths = [len(tensor) for tensor in tensors]
         if not tensors or len(set(lengths)) != 1:
             raise ValueError(f"tensors: lengths {lengths} are not allowed; give one or more tensors of equal length")
+        if len(devices := {str(tensor.device) for tensor in tensors}) > 1:
+            raise ValueError(f"tensors: they lie on {', '.join(sorted(devices))}; all of them have to lie on one device")
+        for name, value in (("shuffle", shuffle), ("drop_last", drop_last)):
+            if not isinstance(value, bool):
+                raise ValueError(f"{name}: {value!r} is not allowed; it is True or False")
         if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
             raise ValueError(f"batch_size: {batch_size!r} is not allowed; it is a whole number of at least 1")
         if lengths[0] < (batch_size if drop_last else 1):
@@ -50,7 +58,12 @@ class TensorBatches:
         return order[: len(self) * self.batch_size]
 
     def epoch(self, number: int, *, seed: int = 0, start: int = 0) -> Iterator[tuple[torch.Tensor, ...]]:
-        """Yield the batches of epoch `number` from batch `start` on, each a tuple of views (batch_size, ...)."""
+        """Yield the batches of epoch `number` from batch `start` on, each a tuple of views (batch_size, ...).
+
+        Raises ValueError if `start` is below 0.
+        """
+        if start < 0:
+            raise ValueError(f"start: {start} is not allowed; it is the number of a batch, from 0 on")
         order = self.order(number, seed)[start * self.batch_size :].to(self.tensors[0].device)
         for chunk in order.split(chunk_batches(self) * self.batch_size) if len(order) else ():
             yield from zip(*(t.index_select(0, chunk).split(self.batch_size) for t in self.tensors), strict=True)
@@ -62,4 +75,13 @@ class TensorBatches:
 def chunk_batches(batches: TensorBatches, copies: int = 1) -> int:
     """Return how many batches, `copies` of each, are gathered at once: CHUNK_BYTES of them, and at least one."""
     sample = sum(tensor[0].nbytes for tensor in batches.tensors)
-    return max(1, CHUNK_BYTES // (sample * batches.batch_size * copies))
+    return max(1, CHUNK_BYTES // max(1, sample * batches.batch_size * copies))  # (N, 0) tensors have no bytes
+
+
+def _check_tensor(name: str, tensor: torch.Tensor) -> None:
+    if not isinstance(tensor, torch.Tensor):
+        raise TypeError(f"{name}: {type(tensor).__name__} is not allowed; give a torch.Tensor, as from torch.as_tensor")
+    if tensor.dim() == 0 or tensor.layout is not torch.strided:
+        raise ValueError(f"{name}: {tuple(tensor.shape)} {tensor.layout} is not allowed; give a dense tensor (samples, ...)")
+    if tensor.requires_grad:
+        raise ValueError(f"{name}: requires_grad=True is not allowed, as its graph would span the batches; use detach()")

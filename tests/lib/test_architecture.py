@@ -25,10 +25,11 @@ ARROWS = {
     "distributed": set(),
     "config": {"device"},
     "memory": {"device"},
+    "checks": {"config", "data"},
     "measure": {"device", "intervals", "memory"},
     "records": {"store"},
-    "train": {"config", "device", "data", "checkpoint", "distributed", "measure"},
-    "ensemble": {"train", "config", "device", "data"},
+    "train": {"checks", "config", "device", "data", "checkpoint", "distributed", "measure"},
+    "ensemble": {"train", "checks", "config", "device", "data"},
     "explore": {"records", "measure"},
 }
 DRAWING = {"matplotlib", "ipywidgets", "IPython", "traitlets"}
