@@ -10,7 +10,7 @@ import time
 import traceback
 from pathlib import Path
 
-from course_lib.distributed import processes, rank
+from course_lib.distributed import failures, processes, rank
 
 
 def run_agent(options: list[str]) -> None:
@@ -30,7 +30,8 @@ def run_agent(options: list[str]) -> None:
     except ChildFailedError as error:
         codes = {number: failure.exitcode for number, failure in error.failures.items()}
         rank.write(Path(os.environ[rank.FOLDER]) / "codes.json", lambda path: path.write_text(json.dumps(codes)))
-        sys.exit(1)
+        os._exit(1)
+    os._exit(0)  # nothing is left to do, and torch takes half a second to be taken down
 
 
 def run_rank(worker: str, *arguments: str) -> None:
@@ -46,7 +47,7 @@ def run_rank(worker: str, *arguments: str) -> None:
         trace = _trace(error, worker)
         rank.note_failure(error, trace)
         print(trace, file=sys.stderr, flush=True)
-        if "timed out" in str(error).lower():
+        if failures.kind(str(error)) == "waited":
             time.sleep(1)  # the other ranks that wait are given the time to say so: what is left is the one that hangs
         os._exit(1)  # at once: a group that is taken down in order could wait for the others
     _finish()
@@ -56,6 +57,7 @@ def _settle() -> None:
     """Turn this process's output into a file, tie its life to the launch's, and let it say where it is when it is ended."""
     folder = rank.own_folder()
     folder.mkdir(parents=True, exist_ok=True)
+    rank.write(folder / "process", lambda path: path.write_text(str(os.getpid())))
     with open(folder / "output", "wb", buffering=0) as output:
         os.dup2(output.fileno(), 1)
         os.dup2(output.fileno(), 2)
@@ -71,6 +73,7 @@ def _settle() -> None:
         os._exit(1)
 
     processes.end_with(launcher, lifeline, end)
+    faulthandler.enable()  # a crash in compiled code leaves its place among the output
     if hasattr(faulthandler, "register"):  # not on Windows
         stack = open(folder / "stack", "w")  # noqa: SIM115  (open for as long as the process lives)
         faulthandler.register(signal.SIGTERM, file=stack, all_threads=False, chain=True)
@@ -83,7 +86,7 @@ def _finish() -> None:
 def _trace(error: BaseException, worker: str) -> str:
     """Return the traceback from the worker file on, without what leads to it."""
     found = traceback.TracebackException.from_exception(error)
-    first = next((i for i, frame in enumerate(found.stack) if frame.filename == worker), 0)
+    first = next((i for i, frame in enumerate(found.stack) if frame.filename == worker), len(found.stack))
     found.stack = traceback.StackSummary.from_list(found.stack[first:])
     return "".join(found.format()).rstrip()
 

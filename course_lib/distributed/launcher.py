@@ -45,29 +45,36 @@ def launch(
         folder = Path(name)
         agent, mark = _started(worker, text, folder, ranks, restarts, threads)
         screen = _Screen(folder, restarts)
-        deadline = time.monotonic() + timeout
-        failed_at = None
         try:
-            while agent.poll() is None:
-                screen.show()
-                now = time.monotonic()
-                if failed_at is None and restarts == 0 and failures.noted(folder):
-                    failed_at = now
-                if now > deadline or (failed_at is not None and now > failed_at + GRACE):
-                    break
-                time.sleep(POLL)
-            late = time.monotonic() > deadline
+            late = not _watched(agent, folder, screen, time.monotonic() + timeout, restarts)
         except KeyboardInterrupt:
-            left = failures.unfinished(folder, ranks)
-            raise KeyboardInterrupt(
-                f"the launch was interrupted; {failures.named(left)} had not finished, and all were ended"
-            ) from None
+            left = failures.named(failures.unfinished(failures.last_attempt(folder), ranks))
+            raise KeyboardInterrupt(f"the launch was interrupted; {left} had not finished, and all were ended") from None
         finally:
             _end(agent, mark)
         screen.show(last=True)
         if agent.returncode != 0 or late:
             raise failures.explained(folder, ranks, timeout if late else None)
         return [_reported(failures.last_attempt(folder) / f"rank-{number}") for number in range(ranks)]
+
+
+def _watched(agent: subprocess.Popen, folder: Path, screen: "_Screen", deadline: float, restarts: int) -> bool:
+    """Show the ranks' output until the launcher has ended; return False if the deadline came before.
+
+    When a rank fails for good, the launcher ends the others; one that does not want to end would hold it up for 30 s.
+    """
+    failed_at = None
+    while agent.poll() is None:
+        screen.show()
+        now = time.monotonic()
+        if now > deadline:
+            return False
+        if failed_at is None and screen.attempt == restarts and failures.failed(failures.last_attempt(folder)):
+            failed_at = now
+        if failed_at is not None and now > failed_at + GRACE:
+            return True
+        time.sleep(POLL)
+    return True
 
 
 RankError = failures.RankError
@@ -117,6 +124,8 @@ def _started(worker: Path, text: str, folder: Path, ranks: int, restarts: int, t
     }
     if sys.platform == "win32":
         environment["USE_LIBUV"] = "0"  # torch for Windows is built without it
+    else:  # all ranks are on this machine: gloo need not look up its name, which fails on some laptops
+        environment.setdefault("GLOO_SOCKET_IFNAME", "lo0" if sys.platform == "darwin" else "lo")
     command = [sys.executable, "-u", "-m", "course_lib.distributed", "agent", "--standalone", "--local-addr=127.0.0.1"]
     command += [f"--nproc-per-node={ranks}", f"--max-restarts={restarts}", f"--log-dir={folder / 'launcher'}"]
     command += ["--module", "course_lib.distributed", "rank", str(worker), text]
@@ -148,26 +157,29 @@ class _Screen:
     def __init__(self, folder: Path, restarts: int):
         self.folder, self.restarts = folder, restarts
         self.read: dict[Path, int] = {}  # bytes
-        self.attempts = 0
+        self.attempt = 0  # the number of the last one that was seen
 
     def show(self, last: bool = False) -> None:
         """Print what is new; with `last`, also a line without an end."""
         for attempt in failures.attempts(self.folder):
-            number = int(attempt.name.removeprefix("attempt-"))
-            if number > self.attempts:
-                self.attempts = number
-                print(f"[launcher] a rank failed: restart {number} of {self.restarts}", flush=True)
+            number = failures.number_of(attempt)
+            if number > self.attempt:
+                self.attempt = number
+                before = failures.culprits(attempt.with_name(f"attempt-{number - 1}"))
+                print(f"[launcher] {failures.named(before) if before else 'a rank'} failed: ", end="")
+                print(f"restart {number} of {self.restarts}", flush=True)
             for output in sorted(attempt.glob("rank-*/output")):
-                self._show(output, output.parent.name.removeprefix("rank-"), last)
+                self._show(output, failures.number_of(output.parent), last)
 
-    def _show(self, output: Path, number: str, last: bool) -> None:
+    def _show(self, output: Path, number: int, last: bool) -> None:
         with open(output, "rb") as file:
             file.seek(self.read.get(output, 0))
             new = file.read()
         whole = new if last else new[: new.rfind(b"\n") + 1]
         self.read[output] = self.read.get(output, 0) + len(whole)
-        for line in whole.decode(errors="replace").splitlines() if whole else ():
-            print(f"[rank {number}] {line}", flush=True)
+        for line in whole.decode(errors="replace").removesuffix("\n").split("\n") if whole else ():
+            shown = line.rstrip("\r").rpartition("\r")[2]  # of a bar that was redrawn in its line, the last state
+            print(f"[rank {number}] {shown}", flush=True)
 
 
 def _reported(folder: Path):

@@ -36,6 +36,15 @@ def carriers(launch: str) -> Iterator[int]:
             yield process.pid
 
 
+def exists(process: int) -> bool:
+    """Whether there is a process with this id."""
+    if sys.platform == "linux":
+        return Path(f"/proc/{process}").exists()
+    import psutil
+
+    return psutil.pid_exists(process)
+
+
 def sweep(launch: str, seconds: float = 10.0) -> list[int]:
     """Kill every process of `launch` until none is left; return the ids of those that outlived `seconds`, in most cases none.
 
