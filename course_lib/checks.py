@@ -169,13 +169,12 @@ def _check_classes(outputs: torch.Tensor, targets: torch.Tensor, labels: torch.T
             f"targets: shape {tuple(targets.shape)} is not allowed in cross_entropy; for outputs {tuple(outputs.shape)} "
             f"it is {tuple(expected)}{hint}"
         )
-    low, high = (int(value) for value in labels.aminmax())
-    if low < 0:  # only then is a copy without the ignored ones worth its memory
-        kept = labels[labels != ignored]
-        low = int(kept.min()) if len(kept) else 0
-    if low < 0 or high >= outputs.shape[1]:
-        wrong = low if low < 0 else high
-        raise ValueError(f"targets: class {wrong} is not allowed; the outputs have {outputs.shape[1]}, numbered from 0")
+    classes = outputs.shape[1]
+    low, high = labels.aminmax()
+    if low < 0 or high >= classes:
+        wrong = labels[((labels < 0) | (labels >= classes)) & (labels != ignored)]
+        if len(wrong):
+            raise ValueError(f"targets: class {wrong[0].item()} is not allowed; the outputs have {classes}, numbered from 0")
 
 
 def check_value(value) -> None:
@@ -226,8 +225,8 @@ def _words(tensor) -> str:
     if not isinstance(tensor, torch.Tensor):
         return type(tensor).__name__
     words = f"{tuple(tensor.shape)} {tensor.dtype}"
-    # Of a GPU's tensors no value is read: after an error there that may raise another one.
-    if tensor.device.type == "cpu" and tensor.numel() and not tensor.is_floating_point() and not tensor.is_complex():
+    # A note must not raise: after an error on a GPU reading a value there may, and torch finds no range of other types.
+    if tensor.device.type == "cpu" and tensor.numel() and tensor.dtype in (torch.int64, torch.int32, torch.uint8, torch.bool):
         low, high = tensor.aminmax()
         words += f" from {low.item()} to {high.item()}"
     return words
