@@ -56,8 +56,18 @@ def check_batches(name: str, batches: Iterable) -> None:
         raise ValueError(f"{name}: {len(batches.tensors)} tensors in TensorBatches are not allowed; give inputs and targets")
 
 
+def check_shard(batches: Iterable, ranks: int) -> None:
+    """Raise ValueError for TensorBatches that are not one of as many parts as there are ranks."""
+    if isinstance(batches, TensorBatches) and batches.ranks != ranks:
+        raise ValueError(
+            f"batches: one of {batches.ranks} parts is not allowed on {ranks} ranks; give batches.shard(rank, world_size)"
+        )
+
+
 def check_whole(test: Iterable) -> None:
     """Raise ValueError for TensorBatches that leave samples out: an accuracy is over the whole test set."""
+    if isinstance(test, TensorBatches) and test.ranks > 1:
+        raise ValueError(f"test: part {test.rank} of {test.ranks} is not allowed; every rank is given the whole test set")
     if isinstance(test, TensorBatches) and (left_out := test.samples - len(test.order(0))):
         raise ValueError(f"test: {left_out} of {test.samples} samples would be left out; use drop_last=False")
 

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from course_lib import checkpoint, checks, device
 from course_lib.config import Config, rate_factor
 from course_lib.data.loaders import TensorBatches
+from course_lib.distributed import exchange
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +48,7 @@ class Run:
     scaler: torch.amp.GradScaler
     loss_sum: torch.Tensor  # () over the samples of this epoch
     correct: torch.Tensor  # () right answers in this epoch
+    ranks: int = 1  # that train this model together
     samples: int = 0
     answers: int = 0
     epoch: int = 0
@@ -123,6 +125,10 @@ def train(
     With `config.checkpoint`, a run that was killed goes on bit-identically on the CPU: the epochs that it had finished
     are yielded again from the checkpoint, at once, so that code which counts them sees the whole run.
 
+    On several ranks (see course_lib.distributed) every rank calls this with the model in DistributedDataParallel, its
+    shard of the batches (`TensorBatches.shard`, or a DistributedSampler) and the whole test set, and yields the same
+    Epochs: sums and means over all ranks, the seconds of the slowest. Rank 0 writes the checkpoint, and all read it.
+
     Raises TypeError or ValueError for bad input: for arguments at once, for shapes and types at the first batch, before
     a weight is changed; an error from the model or the loss carries a note on the batch in which it arose. A loss that
     is not finite is a RuntimeWarning, once; whether to stop is the learner's choice.
@@ -184,7 +190,7 @@ def _epochs(model, batches, config, loss, make_optimizer, test) -> Iterator[Epoc
     if isinstance(test, TensorBatches):
         test = test.to(run.device)
         _test(run, [next(iter(test))])  # a test set that does not fit shows now rather than after an epoch
-    bar = _bar(run) if config.progress else None
+    bar = _bar(run) if config.progress and exchange.number() == 0 else None
     diverged = False
     try:
         yield from [Epoch(**report) for report in run.history]
@@ -210,7 +216,10 @@ def _total_steps(batches: Iterable, config: Config) -> int:
 
 def _start(model, batches, config, loss, make_optimizer) -> Run:
     on = device.choose(config.device)
-    device.seed_everything(config.seed)
+    exchange.check(model, on, config.checkpoint)
+    ranks = exchange.world_size()
+    checks.check_shard(batches, ranks)
+    device.seed_everything((config.seed + 1_000_003 * exchange.number()) % 2**32)  # the ranks' dropout masks differ
     model.to(on, memory_format=torch.channels_last) if config.channels_last else model.to(on)
     optimizer = make_optimizer(model.parameters())  # after the move: its state must lie where the weights lie
     checks.check_optimizer(optimizer, model)
@@ -231,6 +240,7 @@ def _start(model, batches, config, loss, make_optimizer) -> Run:
         scaler=torch.amp.GradScaler(on.type, enabled=config.precision == "fp16"),
         loss_sum=torch.zeros((), device=on),
         correct=torch.zeros((), dtype=torch.int64, device=on),
+        ranks=ranks,
     )
     if config.checkpoint is not None:
         _resume(run)
@@ -246,7 +256,10 @@ def _train_epoch(run: Run, bar) -> None:
         if config.channels_last and inputs.dim() == 4:
             inputs = inputs.contiguous(memory_format=torch.channels_last)
         try:
-            take(run, inputs, targets)
+            if run.ranks == 1:
+                take(run, inputs, targets)
+            else:
+                _as_rank(take, run, inputs, targets)
         except Exception as error:
             checks.note(error, f"in batch {run.batch} of epoch {run.epoch}", inputs, targets)
             raise
@@ -260,6 +273,13 @@ def _train_epoch(run: Run, bar) -> None:
     device.synchronize(run.device)
     run.seconds += time.perf_counter() - began
     checks.check_count(run.epoch, run.batch, run.length)
+
+
+def _as_rank(take: Callable, run: Run, inputs: torch.Tensor, targets: torch.Tensor) -> None:
+    """Take a step as one of several ranks, whose gradients are averaged once for an update, in its last micro-batch."""
+    updates = (run.batch + 1) % run.config.accumulate == 0 or run.batch + 1 == run.length
+    with nullcontext() if updates or not hasattr(run.model, "no_sync") else run.model.no_sync():
+        take(run, inputs, targets)
 
 
 def _first_step(run: Run, inputs: torch.Tensor, targets: torch.Tensor) -> None:
@@ -300,16 +320,21 @@ def _batches(run: Run) -> Iterator:
 
 
 def _report(run: Run, test: Iterable | None) -> Epoch:
+    exchange.copy_buffers_of_first(run.model)
     test_loss = test_accuracy = None
     if test is not None:
-        test_loss, test_accuracy = _test(run, test)
+        test_loss, test_accuracy = exchange.from_first(_test(run, test))
+    sums = [run.loss_sum.item(), run.samples, run.correct.item(), run.answers, run.seconds]
+    rows = exchange.everyones(sums, run.device)
+    loss_sum, samples, correct, answers, _ = (sum(column) for column in zip(*rows, strict=True))
+    seconds = max(row[-1] for row in rows)
     return Epoch(
         number=run.epoch,
         steps=run.steps,
-        seconds=run.seconds,
-        samples_per_second=run.samples / run.seconds,
-        loss=run.loss_sum.item() / run.samples,
-        accuracy=run.correct.item() / run.answers if run.config.accuracy else None,
+        seconds=seconds,
+        samples_per_second=samples / seconds,
+        loss=loss_sum / samples,
+        accuracy=correct / answers if run.config.accuracy else None,
         test_loss=test_loss,
         test_accuracy=test_accuracy,
         learning_rate=run.optimizer.param_groups[0]["lr"],
@@ -317,7 +342,7 @@ def _report(run: Run, test: Iterable | None) -> Epoch:
 
 
 def _test(run: Run, test: Iterable) -> tuple[float, float | None]:
-    return evaluate(run.model, test, on=run.device, loss=run.loss, autocast=run.autocast)
+    return evaluate(exchange.unwrapped(run.model), test, on=run.device, loss=run.loss, autocast=run.autocast)
 
 
 def _next_epoch(run: Run) -> None:
@@ -331,45 +356,53 @@ def _next_epoch(run: Run) -> None:
 COUNTERS = ("epoch", "batch", "steps", "samples", "answers", "seconds", "loss_sum", "correct", "epoch_rng", "history")
 
 
-def _recipe(config: Config) -> dict:
+def _recipe(config: Config, ranks: int) -> dict:
     """Return the fields that a resumed run must share with the run that it goes on with."""
     fields = ("precision", "accumulate", "clip", "lr", "schedule", "warmup", "seed")
-    recipe = {name: getattr(config, name) for name in fields}
+    recipe = {name: getattr(config, name) for name in fields} | {"ranks": ranks}
     if config.schedule != "constant":
         recipe["epochs"] = config.epochs
     return recipe
 
 
 def _save(run: Run) -> None:
+    exchange.copy_buffers_of_first(run.model)
+    own = {
+        "rng": device.generator_state(run.device),
+        "counters": device.move({name: getattr(run, name) for name in COUNTERS}, "cpu"),
+    }
+    everyones = exchange.gathered(own)
+    if everyones is None:  # rank 0 has them, and writes
+        return
     state = {
-        "recipe": _recipe(run.config),
-        "model": run.model.state_dict(),
+        "recipe": _recipe(run.config, run.ranks),
+        "model": exchange.unwrapped(run.model).state_dict(),
         "optimizer": run.optimizer.state_dict(),
         "scaler": run.scaler.state_dict(),
-        "rng": device.generator_state(run.device),
-        "counters": {name: getattr(run, name) for name in COUNTERS},
+        "ranks": everyones,
     }
     checkpoint.save(run.config.checkpoint, state, step=run.epoch * run.length + run.batch)
 
 
 def _resume(run: Run) -> None:
-    found = checkpoint.load_latest(run.config.checkpoint)
+    found = exchange.from_first(checkpoint.load_latest(run.config.checkpoint) if exchange.number() == 0 else None)
     if found is None:
         return
     state, _ = found
-    theirs, ours = state["recipe"], _recipe(run.config)
+    theirs, ours = state["recipe"], _recipe(run.config, run.ranks)
     if theirs != ours:
         named = ", ".join(f"{k}={theirs.get(k)!r} (now {ours.get(k)!r})" for k in ours | theirs if theirs.get(k) != ours.get(k))
         raise ValueError(
             f"checkpoint: the run in {run.config.checkpoint} was made with {named}; "
             "give the same values to go on with it, or another folder to begin anew"
         )
-    run.model.load_state_dict(state["model"])
+    exchange.unwrapped(run.model).load_state_dict(state["model"])
     run.optimizer.load_state_dict(state["optimizer"])
     run.scaler.load_state_dict(state["scaler"])
-    for name, value in state["counters"].items():
+    own = state["ranks"][exchange.number()]
+    for name, value in own["counters"].items():
         setattr(run, name, device.move(value, run.device) if name in ("loss_sum", "correct") else value)
-    device.set_generator_state(state["rng"], run.device)
+    device.set_generator_state(own["rng"], run.device)
 
 
 def _bar(run: Run):

@@ -1,5 +1,6 @@
 """Batches of tensors that already lie in memory."""
 
+import copy
 from collections.abc import Iterator
 
 import torch
@@ -38,24 +39,52 @@ class TensorBatches:
             raise ValueError(f"batch_size: {batch_size} is more than the {lengths[0]} samples; not one batch can be made")
         self.tensors, self.samples = tensors, lengths[0]
         self.batch_size, self.shuffle, self.drop_last = batch_size, shuffle, drop_last
+        self.rank, self.ranks = 0, 1
 
     def __len__(self) -> int:
-        whole, rest = divmod(self.samples, self.batch_size)
+        whole, rest = divmod(self.samples, self.batch_size * self.ranks)
         return whole + (rest > 0 and not self.drop_last)
 
     def to(self, device) -> "TensorBatches":
         """Return the same batches with their tensors on `device`; there they are no longer copied step by step."""
-        tensors = [tensor.to(device) for tensor in self.tensors]
-        return TensorBatches(*tensors, batch_size=self.batch_size, shuffle=self.shuffle, drop_last=self.drop_last)
+        moved = copy.copy(self)
+        moved.tensors = tuple(tensor.to(device) for tensor in self.tensors)
+        return moved
+
+    def shard(self, rank: int, ranks: int) -> "TensorBatches":
+        """Return rank `rank`'s part of the same batches: of each, one of `ranks` equal parts, batch_size / ranks samples.
+
+        All ranks together see in each step exactly the batch that one process would see, in the same order of epochs.
+
+        Raises ValueError if `rank` is not 0 to ranks - 1, if the batch size cannot be divided by `ranks`, if a smaller
+        last batch is kept, or if these batches are a shard already.
+        """
+        if isinstance(ranks, bool) or not isinstance(ranks, int) or ranks < 1:
+            raise ValueError(f"ranks: {ranks!r} is not allowed; it is a whole number of at least 1")
+        if isinstance(rank, bool) or not isinstance(rank, int) or not 0 <= rank < ranks:
+            raise ValueError(f"rank: {rank!r} is not allowed; it is a whole number from 0 to {ranks - 1}")
+        if self.ranks > 1:
+            raise ValueError(f"ranks: these batches are part {self.rank} of {self.ranks} already; shard the whole ones")
+        if self.batch_size % ranks:
+            raise ValueError(f"batch_size: {self.batch_size} samples cannot be divided among {ranks} ranks")
+        if not self.drop_last and self.samples % self.batch_size:
+            raise ValueError("drop_last: False leaves a smaller last batch, which the ranks cannot share equally; use True")
+        part = copy.copy(self)
+        part.batch_size, part.rank, part.ranks = self.batch_size // ranks, rank, ranks
+        return part
 
     def order(self, number: int, seed: int = 0) -> torch.Tensor:
-        """Return the sample indices of epoch `number`, (len(self) * batch_size,) or (samples,) int64, on the CPU."""
+        """Return the sample indices of epoch `number`, (len(self) * batch_size,) or (samples,) int64, on the CPU.
+
+        Of a shard, its own: batch i of all ranks, one after another, is batch i of the whole.
+        """
         if not self.shuffle:
             order = torch.arange(self.samples)
         else:  # a multiplier larger than any epoch number keeps the streams of neighbouring seeds apart
             generator = torch.Generator().manual_seed(seed * 1_000_003 + number)
             order = torch.randperm(self.samples, generator=generator)
-        return order[: len(self) * self.batch_size]
+        order = order[: len(self) * self.batch_size * self.ranks]
+        return order if self.ranks == 1 else order.view(len(self), self.ranks, self.batch_size)[:, self.rank].flatten()
 
     def epoch(self, number: int, *, seed: int = 0, start: int = 0) -> Iterator[tuple[torch.Tensor, ...]]:
         """Yield the batches of epoch `number` from batch `start` on, each a tuple of views (batch_size, ...).
