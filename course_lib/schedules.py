@@ -140,6 +140,31 @@ def play(lanes: Mapping[str, Sequence[Task]]) -> Timeline:
     return Timeline(spans, {lane: tuple(task.name for task in tasks) for lane, tasks in lanes.items()})
 
 
+def data_parallel(layers: int, message: float) -> dict[str, list[Task]]:
+    """The two lanes of one data parallel rank, for `play`: forward 1 and backward 2 a layer, all-reduce 2 `message`.
+
+    `message` is what one pass of a layer's parameters over the network takes; a ring's all-reduce is two of them. "F0" is
+    the forward pass of layer 0, "B0" its backward pass, "R0" the all-reduce of its gradients.
+    """
+    compute = [Task(f"F{i}", 1) for i in range(layers)] + [Task(f"B{i}", 2) for i in reversed(range(layers))]
+    return {"compute": compute, "network": [Task(f"R{i}", 2 * message, (f"B{i}",)) for i in reversed(range(layers))]}
+
+
+def sharded(layers: int, message: float) -> dict[str, list[Task]]:
+    """The same for a rank that keeps only its share of the weights (S. Rajbhandari and others, ZeRO, stage 3, 2020).
+
+    It gathers the weights of a layer before the forward pass ("GF0") and again before the backward pass ("GB0"), one layer
+    ahead, and scatters the gradients ("S0"): three times `message` a layer in place of two.
+    """
+    passes = [f"F{i}" for i in range(layers)] + [f"B{i}" for i in reversed(range(layers))]
+    compute = [Task(name, 1 if name[0] == "F" else 2, (f"G{name}",)) for name in passes]
+    network = [Task(f"G{name}", message, (f"{passes[at - 2]}",) if at > 1 else ()) for at, name in enumerate(passes)]
+    for at, name in reversed(list(enumerate(passes))):
+        if name[0] == "B":  # after the gather of the next layer, which its backward pass will wait for
+            network.insert(min(at + 2, len(network)), Task(f"S{name[1:]}", message, (name,)))
+    return {"compute": compute, "network": network}
+
+
 Order = Sequence[tuple[str, int]]  # what a stage does, in turn: ("F", 0) is the forward pass of micro-batch 0, "B" backward
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from course_lib.schedules import Send, Task, carry_out, most_alive, pipeline, play
+from course_lib.schedules import Send, Task, carry_out, data_parallel, most_alive, pipeline, play, sharded
 
 
 def ring(ranks):
@@ -113,3 +113,23 @@ def test_two_stages_that_wait_for_each_other_are_a_deadlock():
     second = [("F", 0), ("F", 1), ("B", 0), ("B", 1)]
     with pytest.raises(ValueError, match="deadlock"):
         play(pipeline([first, second]))
+
+
+def test_data_parallel_sends_two_messages_a_layer_and_waits_for_the_last():
+    lanes = data_parallel(3, message=0.5)
+    timeline = play(lanes)
+    assert sum(task.seconds for task in lanes["network"]) == 3 * 2 * 0.5
+    assert timeline.spans["R2"] == (5, 6), "the last layer's gradients are ready first"
+    assert timeline.total == 3 * 3 + 1, "what is left after the backward pass is the first layer's message"
+
+
+@pytest.mark.parametrize("layers", [1, 2, 4])
+def test_sharded_sends_three_messages_a_layer(layers):
+    lanes = sharded(layers, message=0.25)
+    timeline = play(lanes)
+    assert sum(task.seconds for task in lanes["network"]) == layers * 3 * 0.25
+    for i in range(layers):
+        for kind in "FB":
+            assert timeline.spans[f"G{kind}{i}"][1] <= timeline.spans[f"{kind}{i}"][0], "gathered before it is used"
+        assert timeline.spans[f"B{i}"][1] <= timeline.spans[f"S{i}"][0]
+    assert timeline.total == 3 * layers + 0.25 + 0.25, "only the first gather and the last scatter are waited for"
