@@ -477,6 +477,215 @@ def smallest_stage(parameters, activations, ranks, memory):
 """,
 ]
 
+ROUNDED = [
+    # no subnormals: what is below the smallest normal number becomes zero
+    """
+def rounded(x, exponent_bits, fraction_bits):
+    bias = 2 ** (exponent_bits - 1) - 1
+    if x == 0 or not math.isfinite(x) or abs(x) < 2.0 ** (1 - bias):
+        return x if x != x or abs(x) == math.inf else 0.0
+    spacing = 2.0 ** (math.frexp(x)[1] - 1 - fraction_bits)
+    value = round(x / spacing) * spacing
+    return value if abs(value) <= (2 - 2.0**-fraction_bits) * 2.0**bias else math.copysign(math.inf, x)
+""",
+    # cut off, not rounded
+    """
+def rounded(x, exponent_bits, fraction_bits):
+    if x == 0 or not math.isfinite(x):
+        return x
+    bias = 2 ** (exponent_bits - 1) - 1
+    spacing = 2.0 ** (max(math.frexp(x)[1] - 1, 1 - bias) - fraction_bits)
+    value = int(x / spacing) * spacing
+    return value if abs(value) <= (2 - 2.0**-fraction_bits) * 2.0**bias else math.copysign(math.inf, x)
+""",
+    # digits alone: the exponent's bits are not looked at
+    """
+def rounded(x, exponent_bits, fraction_bits):
+    if x == 0 or not math.isfinite(x):
+        return x
+    spacing = 2.0 ** (math.frexp(x)[1] - 1 - fraction_bits)
+    return round(x / spacing) * spacing
+""",
+    # stops at the largest number, as if it were a limit for the eye
+    """
+def rounded(x, exponent_bits, fraction_bits):
+    if x == 0 or not math.isfinite(x):
+        return x
+    bias = 2 ** (exponent_bits - 1) - 1
+    spacing = 2.0 ** (max(math.frexp(x)[1] - 1, 1 - bias) - fraction_bits)
+    largest = (2 - 2.0**-fraction_bits) * 2.0**bias
+    return max(-largest, min(largest, round(x / spacing) * spacing))
+""",
+]
+
+OUTPUT_TYPES = [
+    # the types of the weights, which autocast does not touch
+    """
+def output_types(model, inputs, dtype):
+    return {name: module.weight.dtype for name, module in model.named_modules() if hasattr(module, "weight")}
+""",
+    # casts the model in place of autocast
+    """
+def output_types(model, inputs, dtype):
+    found = {}
+    model.to(dtype)
+    hooks = [
+        module.register_forward_hook(lambda module, given, made, name=name: found.update({name: made.dtype}))
+        for name, module in model.named_modules() if not list(module.children())
+    ]
+    model(inputs)
+    for hook in hooks:
+        hook.remove()
+    return found
+""",
+    # leaves its hooks behind
+    """
+def output_types(model, inputs, dtype):
+    found = {}
+    for name, module in model.named_modules():
+        if not list(module.children()):
+            module.register_forward_hook(lambda module, given, made, name=name: found.update({name: made.dtype}))
+    with torch.autocast("cpu", dtype=dtype):
+        model(inputs)
+    return found
+""",
+    # the outermost modules alone
+    """
+def output_types(model, inputs, dtype):
+    found = {}
+    with torch.autocast("cpu", dtype=dtype):
+        for name, module in model.named_children():
+            inputs = module(inputs)
+            found[name] = inputs.dtype
+    return found
+""",
+]
+
+SCALED_STEP = [
+    # never divides by the scale
+    """
+def scaled_step(loss, optimizer, scale, good, grow_after):
+    (loss * scale).backward()
+    gradients = [w.grad for group in optimizer.param_groups for w in group["params"] if w.grad is not None]
+    if not all(gradient.isfinite().all() for gradient in gradients):
+        return scale / 2, 0
+    optimizer.step()
+    return (scale * 2, 0) if good + 1 == grow_after else (scale, good + 1)
+""",
+    # looks for infinities when the step is done
+    """
+def scaled_step(loss, optimizer, scale, good, grow_after):
+    (loss * scale).backward()
+    gradients = [w.grad for group in optimizer.param_groups for w in group["params"] if w.grad is not None]
+    for gradient in gradients:
+        gradient /= scale
+    optimizer.step()
+    if not all(gradient.isfinite().all() for gradient in gradients):
+        return scale / 2, 0
+    return (scale * 2, 0) if good + 1 == grow_after else (scale, good + 1)
+""",
+    # asks the first gradient alone
+    """
+def scaled_step(loss, optimizer, scale, good, grow_after):
+    (loss * scale).backward()
+    gradients = [w.grad for group in optimizer.param_groups for w in group["params"] if w.grad is not None]
+    for gradient in gradients:
+        gradient /= scale
+    if gradients[0].isinf().any():
+        return scale / 2, 0
+    optimizer.step()
+    return (scale * 2, 0) if good + 1 == grow_after else (scale, good + 1)
+""",
+    # a scale that never grows
+    """
+def scaled_step(loss, optimizer, scale, good, grow_after):
+    (loss * scale).backward()
+    gradients = [w.grad for group in optimizer.param_groups for w in group["params"] if w.grad is not None]
+    for gradient in gradients:
+        gradient /= scale
+    if not all(gradient.isfinite().all() for gradient in gradients):
+        return scale / 2, 0
+    optimizer.step()
+    return scale, good + 1
+""",
+]
+
+TRAIN_STEP = [
+    # only the call that does not exist was taken out
+    """
+def train_step(model, inputs, targets, optimizer, scaler, largest):
+    optimizer.zero_grad()
+    with torch.autocast("cpu", dtype=torch.float16):
+        loss = F.cross_entropy(model(inputs), targets)
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), largest)
+        optimizer.step()
+    return loss.item()
+""",
+    # clips what is still scaled
+    """
+def train_step(model, inputs, targets, optimizer, scaler, largest):
+    optimizer.zero_grad()
+    with torch.autocast("cpu", dtype=torch.float16):
+        loss = F.cross_entropy(model(inputs), targets)
+    scaler.scale(loss).backward()
+    nn.utils.clip_grad_norm_(model.parameters(), largest)
+    scaler.step(optimizer)
+    scaler.update()
+    return loss.item()
+""",
+    # never tells the scaler that the step is over
+    """
+def train_step(model, inputs, targets, optimizer, scaler, largest):
+    optimizer.zero_grad()
+    with torch.autocast("cpu", dtype=torch.float16):
+        loss = F.cross_entropy(model(inputs), targets)
+    scaler.scale(loss).backward()
+    scaler.unscale_(optimizer)
+    nn.utils.clip_grad_norm_(model.parameters(), largest)
+    scaler.step(optimizer)
+    return loss.item()
+""",
+    # scaled and unscaled as it should be, but all within autocast
+    """
+def train_step(model, inputs, targets, optimizer, scaler, largest):
+    optimizer.zero_grad()
+    with torch.autocast("cpu", dtype=torch.float16):
+        loss = F.cross_entropy(model(inputs), targets)
+        scaler.scale(loss).backward()
+        scaler.unscale_(optimizer)
+        nn.utils.clip_grad_norm_(model.parameters(), largest)
+        scaler.step(optimizer)
+        scaler.update()
+    return loss.item()
+""",
+]
+
+MASTER_SGD = [
+    f"""
+class MasterSGD:
+    def __init__(self, parameters, lr):
+        self.parameters, self.lr = list(parameters), lr
+        self.masters = [parameter.detach(){copied} for parameter in self.parameters]
+
+    @torch.no_grad()
+    def step(self):
+        for i, parameter in enumerate(self.parameters):
+            if parameter.grad is not None:
+                {body}
+"""
+    for copied, body in (
+        # the master is no wider than what it masters
+        (".clone()", "self.masters[i] -= self.lr * parameter.grad; parameter.copy_(self.masters[i])"),
+        # the master is made anew from the rounded weight at each step
+        (".float()", "parameter.copy_(parameter.float() - self.lr * parameter.grad.float())"),
+        # the model's weights become the master
+        (".float().clone()", "self.masters[i] -= self.lr * parameter.grad.float(); parameter.data = self.masters[i]"),
+        # never written back
+        (".float().clone()", "self.masters[i] -= self.lr * parameter.grad.float()"),
+    )
+]
+
 WRONG = {
     "01_measuring": {
         "answer_paired_ratio": PAIRED_RATIO,
@@ -491,6 +700,13 @@ WRONG = {
         "answer_bytes_moved": BYTES_MOVED,
         "answer_train_epoch": TRAIN_EPOCH,
         "answer_speedup": SPEEDUP,
+    },
+    "11_mixed_precision": {
+        "answer_rounded": ROUNDED,
+        "answer_output_types": OUTPUT_TYPES,
+        "answer_scaled_step": SCALED_STEP,
+        "answer_train_step": TRAIN_STEP,
+        "answer_master_sgd": MASTER_SGD,
     },
     "31_scaling": {
         "answer_fit": FIT,
