@@ -686,6 +686,194 @@ class MasterSGD:
     )
 ]
 
+TRAINING_BYTES = [
+    # numbers instead of bytes
+    """
+def training_bytes(widths, batch, optimizer):
+    weights = sum(a * b + b for a, b in pairwise(widths))
+    state = {"sgd": 0, "momentum": 1, "adamw": 2}[optimizer] * weights
+    return {"weights": weights, "gradients": weights, "optimizer": state, "saved": batch * sum(widths)}
+""",
+    # the outputs of all layers, and so the outputs before each ReLU too
+    """
+def training_bytes(widths, batch, optimizer):
+    weights = 4 * sum(a * b + b for a, b in pairwise(widths))
+    state = {"sgd": 0, "momentum": 1, "adamw": 2}[optimizer] * weights
+    saved = 4 * batch * (widths[0] + 2 * sum(widths[1:-1]) + widths[-1]) + 8 * batch + 4
+    return {"weights": weights, "gradients": weights, "optimizer": state, "saved": saved}
+""",
+    # every optimizer is AdamW, and no biases
+    """
+def training_bytes(widths, batch, optimizer):
+    weights = 4 * sum(a * b for a, b in pairwise(widths))
+    saved = 4 * batch * sum(widths) + 8 * batch + 4
+    return {"weights": weights, "gradients": weights, "optimizer": 2 * weights, "saved": saved}
+""",
+    # forgets what the loss keeps
+    """
+def training_bytes(widths, batch, optimizer):
+    weights = 4 * sum(a * b + b for a, b in pairwise(widths))
+    state = {"sgd": 0, "momentum": 1, "adamw": 2}[optimizer] * weights
+    return {"weights": weights, "gradients": weights, "optimizer": state, "saved": 4 * batch * sum(widths[:-1])}
+""",
+]
+
+RECOMPUTE_AGAIN = """
+class Again(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, block, x):
+        ctx.block, ctx.generator = block, torch.get_rng_state()
+        ctx.save_for_backward(x)
+        return block(x)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        x = ctx.saved_tensors[0].detach().requires_grad_()
+        with torch.enable_grad():
+            SECOND
+        y.backward(gradient)
+        return None, x.grad
+
+
+def recompute(block, x):
+    return Again.apply(block, x)
+"""
+
+RECOMPUTE = [
+    # keeps everything
+    """
+def recompute(block, x):
+    return block(x)
+""",
+    # the lesson's version: dropout is drawn anew
+    RECOMPUTE_AGAIN.replace("SECOND", "y = ctx.block(x)"),
+    # sets the generator back, and leaves it there
+    RECOMPUTE_AGAIN.replace("SECOND", "torch.set_rng_state(ctx.generator)\n            y = ctx.block(x)"),
+    # PyTorch's own, which is switched off
+    """
+def recompute(block, x):
+    return torch.utils.checkpoint.checkpoint(block, x, use_reentrant=False)
+""",
+]
+
+FEWEST_BLOCKS = [
+    # only the end of the forward pass counts
+    """
+def peak_bytes(layers, inside, kept, count):
+    return count * kept + (layers - count) * inside
+
+def fewest_blocks(layers, inside, kept, budget):
+    counts = [count for count in range(layers + 1) if peak_bytes(layers, inside, kept, count) <= budget]
+    return min(counts, default=None)
+""",
+    # the last blocks are recomputed: while the first of them is rebuilt, all that were kept are still there
+    """
+def peak_bytes(layers, inside, kept, count):
+    return (layers - count) * inside + (count - 1) * kept + inside if count else layers * inside
+
+def fewest_blocks(layers, inside, kept, budget):
+    counts = [count for count in range(layers + 1) if peak_bytes(layers, inside, kept, count) <= budget]
+    return min(counts, default=None)
+""",
+    # right, but all blocks where nothing fits
+    """
+def peak_bytes(layers, inside, kept, count):
+    return max(count * kept + (layers - count) * inside, (count - 1) * kept + inside if count else 0)
+
+def fewest_blocks(layers, inside, kept, budget):
+    count = 0
+    while count < layers and peak_bytes(layers, inside, kept, count) > budget:
+        count += 1
+    return count
+""",
+    # solves one inequality with floats, rounded down
+    """
+def peak_bytes(layers, inside, kept, count):
+    return max(count * kept + (layers - count) * inside, (count - 1) * kept + inside if count else 0)
+
+def fewest_blocks(layers, inside, kept, budget):
+    return max(0, int((layers * inside - budget) / (inside - kept)))
+""",
+]
+
+BACKWARD_IN_PARTS = [
+    # all losses first, one backward at the end: every graph is held
+    """
+def backward_in_parts(model, loss, inputs, targets, most):
+    pairs = zip(inputs.split(most), targets.split(most), strict=True)
+    total = sum(loss(model(x), y) * len(x) / len(inputs) for x, y in pairs)
+    total.backward()
+    return total.detach()
+""",
+    # divides by the number of parts
+    """
+def backward_in_parts(model, loss, inputs, targets, most):
+    total, parts = torch.zeros(()), list(zip(inputs.split(most), targets.split(most), strict=True))
+    for x, y in parts:
+        part = loss(model(x), y) / len(parts)
+        part.backward()
+        total += part.detach()
+    return total
+""",
+    # does not divide at all
+    """
+def backward_in_parts(model, loss, inputs, targets, most):
+    total = torch.zeros(())
+    for x, y in zip(inputs.split(most), targets.split(most), strict=True):
+        part = loss(model(x), y)
+        part.backward()
+        total += part.detach() * len(x) / len(inputs)
+    return total
+""",
+    # one sample at a time, from a zero gradient
+    """
+def backward_in_parts(model, loss, inputs, targets, most):
+    model.zero_grad()
+    total = torch.zeros(())
+    for x, y in zip(inputs.split(1), targets.split(1), strict=True):
+        part = loss(model(x), y) / len(inputs)
+        part.backward()
+        total += part.detach()
+    return total
+""",
+]
+
+CSR_BYTES = [
+    # coordinates: a row and a column for each number
+    """
+def csr_bytes(rows, nonzeros, value=4, index=8):
+    return (2 * index + value) * nonzeros
+
+def break_even(rows, columns, value=4, index=8):
+    return rows * columns * value // (2 * index + value)
+""",
+    # forgets the starts
+    """
+def csr_bytes(rows, nonzeros, value=4, index=8):
+    return (index + value) * nonzeros
+
+def break_even(rows, columns, value=4, index=8):
+    return rows * columns * value // (index + value)
+""",
+    # "a third", with floats, and never a "never"
+    """
+def csr_bytes(rows, nonzeros, value=4, index=8):
+    return index * (rows + 1) + (index + value) * nonzeros
+
+def break_even(rows, columns, value=4, index=8):
+    return int((rows * columns * value - index * (rows + 1)) / (index + value))
+""",
+    # one start for each row, none for the end
+    """
+def csr_bytes(rows, nonzeros, value=4, index=8):
+    return index * rows + (index + value) * nonzeros
+
+def break_even(rows, columns, value=4, index=8):
+    left = rows * columns * value - index * rows
+    return None if left < 0 else left // (index + value)
+""",
+]
+
 WRONG = {
     "01_measuring": {
         "answer_paired_ratio": PAIRED_RATIO,
@@ -707,6 +895,13 @@ WRONG = {
         "answer_scaled_step": SCALED_STEP,
         "answer_train_step": TRAIN_STEP,
         "answer_master_sgd": MASTER_SGD,
+    },
+    "12_memory": {
+        "answer_training_bytes": TRAINING_BYTES,
+        "answer_recompute": RECOMPUTE,
+        "answer_fewest_blocks": FEWEST_BLOCKS,
+        "answer_backward_in_parts": BACKWARD_IN_PARTS,
+        "answer_csr": CSR_BYTES,
     },
     "31_scaling": {
         "answer_fit": FIT,
