@@ -9,6 +9,7 @@ from .explorer import tradeoff
 from .figures import Picture, prediction_figure, tradeoff_figure
 from .guess import Guess, predict
 from .points import pareto
+from .simulated import sliders, timeline_figure
 from .tables import Table, results_table
 
 __all__ = [
@@ -19,6 +20,8 @@ __all__ = [
     "predict",
     "prediction_figure",
     "results_table",
+    "sliders",
+    "timeline_figure",
     "tradeoff",
     "tradeoff_figure",
 ]

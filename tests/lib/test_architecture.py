@@ -30,7 +30,7 @@ ARROWS = {
     "records": {"store"},
     "train": {"checks", "config", "device", "data", "checkpoint", "distributed", "measure"},
     "ensemble": {"train", "checks", "config", "device", "data"},
-    "explore": {"records", "measure"},
+    "explore": {"records", "measure", "schedules"},
 }
 DRAWING = {"matplotlib", "ipywidgets", "IPython", "traitlets"}
 CORE = ("device", "models", "data.loaders", "measure", "records", "checkpoint", "config", "distributed", "train", "ensemble")
