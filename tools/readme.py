@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import median
 
 from course_lib import records
+from course_lib.intervals import mean_interval
 from course_lib.records import Result
 from tools import hygiene
 from tools.picture import claim_against_measurement
@@ -61,10 +62,26 @@ def showed_gpu_move(results: list[Result]) -> str:
     return "; ".join(said)
 
 
+def showed_mixed_precision(results: list[Result]) -> str:
+    """Claims A3 and A4: how many times as fast bf16 autocast was as fp32, and what it did to the accuracy."""
+    runs = [r for r in results if r.lesson == "11_mixed_precision" and r.knobs.get("precision") == "bf16"]
+    factors = [r.median("speedup") for r in runs if "speedup" in r.values]
+    gained = [r.values["accuracy_gained"] for r in runs if "accuracy_gained" in r.values]
+    if not factors or not gained:
+        return ""
+    mean, half = mean_interval(gained[-1])
+    units = "with" if runs[-1].machine["bf16_units"] else "without"
+    return (
+        f"bf16 on a machine {units} bf16 units: {min(factors):.2f} to {max(factors):.2f} times as fast as fp32; "
+        f"accuracy {100 * mean:+.1f} ± {100 * half:.1f} points"
+    )
+
+
 # lesson -> (the claim in short, what its records say about it)
 SHOWED: dict[str, tuple[str, Callable[[list[Result]], str]]] = {
     "01_measuring": ("C7: frames per second is 1 / total time", showed_measuring),
     "10_gpu_move": ("A1: another device divides the time by one constant factor", showed_gpu_move),
+    "11_mixed_precision": ("A3, A4: 16 bits are twice as fast, and more accurate", showed_mixed_precision),
 }
 
 
