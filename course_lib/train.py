@@ -171,8 +171,9 @@ def evaluate(
                     if samples == 0:
                         checks.check_answers(loss, outputs, targets)
                         counted = checks.countable(outputs, targets)
-                        checks.check_value(loss(outputs, targets))
-                    loss_sum = loss_sum + loss(outputs, targets) * len(targets)
+                    value = loss(outputs, targets)
+                    checks.check_value(value)
+                    loss_sum = loss_sum + value * len(targets)
                 except Exception as error:
                     checks.note(error, f"after {samples} test samples", inputs, targets)
                     raise
