@@ -77,11 +77,26 @@ def showed_mixed_precision(results: list[Result]) -> str:
     )
 
 
+def showed_data_loading(results: list[Result]) -> str:
+    """Claims B1, B10, D4: the wait share of the plain pipeline, with workers, and decoded once; what that brought."""
+    runs = {r.variant: r for r in results if r.lesson == "20_data_loading" and "wait share" in r.values}
+    if not runs:
+        return ""
+    plain, crew, cached = (runs[name] for name in ("plain", "a worker per core", "cached, by batches"))
+    shares = [f"{run.median('wait share'):.0%}" for run in (plain, crew, cached)]
+    gain = cached.median("throughput") / plain.median("throughput")
+    return (
+        f"the plain pipeline waits {shares[0]} of its time, with a worker per core {shares[1]}, decoded once and "
+        f"augmented by batches {shares[2]}: {gain:.1f} times the samples per second"
+    )
+
+
 # lesson -> (the claim in short, what its records say about it)
 SHOWED: dict[str, tuple[str, Callable[[list[Result]], str]]] = {
     "01_measuring": ("C7: frames per second is 1 / total time", showed_measuring),
     "10_gpu_move": ("A1: another device divides the time by one constant factor", showed_gpu_move),
     "11_mixed_precision": ("A3, A4: 16 bits are twice as fast, and more accurate", showed_mixed_precision),
+    "20_data_loading": ("B1, B10, D4: most of the time goes to preparing data, unless workers do it", showed_data_loading),
 }
 
 
