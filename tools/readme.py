@@ -91,11 +91,28 @@ def showed_data_loading(results: list[Result]) -> str:
     )
 
 
+def showed_memory(results: list[Result]) -> str:
+    """Claim A5: by what each of its remedies divides the peak, and what divides it more."""
+    runs = {(r.variant, *r.knobs.values()): r for r in results if r.lesson == "12_memory" and r.variant != RUN}
+    names = ("plain", "recompute", "recompute and micro-batches")
+    if not all((name, 8) in runs for name in names):
+        return ""
+    plain, again, both = (runs[name, 8].median("peak") for name in names)
+    relu, half = runs["in-place ReLU", "training"], runs["CSR", 0.5]
+    reuse, sparse = relu.median("before") / relu.median("peak"), half.median("dense") / half.median("csr")
+    return (
+        f"a constant ω does not exist: {reuse:.2f} for ReLU in place in training, {sparse:.2f} for CSR at half density; "
+        f"recompute {plain / again:.1f} at {runs['recompute', 8].median('slowdown'):.1f} times the step's time, "
+        f"with micro-batches {plain / both:.1f}; gradients equal"
+    )
+
+
 # lesson -> (the claim in short, what its records say about it)
 SHOWED: dict[str, tuple[str, Callable[[list[Result]], str]]] = {
     "01_measuring": ("C7: frames per second is 1 / total time", showed_measuring),
     "10_gpu_move": ("A1: another device divides the time by one constant factor", showed_gpu_move),
     "11_mixed_precision": ("A3, A4: 16 bits are twice as fast, and more accurate", showed_mixed_precision),
+    "12_memory": ("A5: allocator, tensor reuse and sparse storage divide memory by ω", showed_memory),
     "20_data_loading": ("B1, B10, D4: most of the time goes to preparing data, unless workers do it", showed_data_loading),
 }
 
