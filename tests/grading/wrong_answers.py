@@ -874,6 +874,173 @@ def break_even(rows, columns, value=4, index=8):
 """,
 ]
 
+WAIT_SHARE = [
+    # the mean of the steps' shares; the reciprocal of what is left
+    """
+def wait_share(moments):
+    return sum((arrived - asked) / (done - asked) for asked, arrived, done in moments) / len(moments)
+
+def most(share):
+    return 1 / (1 - share)
+""",
+    # waiting over computing
+    """
+def wait_share(moments):
+    waited = sum(arrived - asked for asked, arrived, _ in moments)
+    return waited / sum(done - arrived for _, arrived, done in moments)
+
+def most(share):
+    return 1 / share if share else math.inf
+""",
+    # from the first moment to the last: pauses count; no thought of a share of 0
+    """
+def wait_share(moments):
+    waited = sum(arrived - asked for asked, arrived, _ in moments)
+    return waited / (moments[-1][2] - moments[0][0])
+
+def most(share):
+    return 1 / share
+""",
+]
+
+GETITEMS = [
+    # a read for every sample
+    """
+class BlockSet(torch.utils.data.Dataset):
+    def __init__(self, blocks):
+        self.blocks = blocks
+
+    def __getitems__(self, indices):
+        size = self.blocks.size
+        return torch.stack([self.blocks.read(i // size)[i % size] for i in indices])
+""",
+    # block by block: few reads, another order
+    """
+class BlockSet(torch.utils.data.Dataset):
+    def __init__(self, blocks):
+        self.blocks = blocks
+
+    def __getitems__(self, indices):
+        size, rows = self.blocks.size, []
+        for block in sorted({i // size for i in indices}):
+            held = self.blocks.read(block)
+            rows += [held[i % size] for i in indices if i // size == block]
+        return torch.stack(rows)
+""",
+    # remembers the last block only
+    """
+class BlockSet(torch.utils.data.Dataset):
+    def __init__(self, blocks):
+        self.blocks = blocks
+
+    def __getitems__(self, indices):
+        size, last, rows = self.blocks.size, None, []
+        for i in indices:
+            if i // size != last:
+                last, held = i // size, self.blocks.read(i // size)
+            rows.append(held[i % size])
+        return torch.stack(rows)
+""",
+    # keeps every block for ever
+    """
+class BlockSet(torch.utils.data.Dataset):
+    def __init__(self, blocks):
+        self.blocks, self.held = blocks, {}
+
+    def __getitems__(self, indices):
+        size = self.blocks.size
+        for i in indices:
+            if i // size not in self.held:
+                self.held[i // size] = self.blocks.read(i // size)
+        return torch.stack([self.held[i // size][i % size] for i in indices])
+""",
+]
+
+DRAWS = [
+    # a sum of seeds: neighbours in different epochs draw the same
+    """
+def draws(seed, epoch, index, n):
+    return np.random.default_rng(seed + epoch + index).random(n)
+""",
+    # seeds the global generator
+    """
+def draws(seed, epoch, index, n):
+    np.random.seed(seed * 1000003 + epoch * 10007 + index)
+    return np.random.rand(n)
+""",
+    # forgets the epoch: every epoch shows the same pictures
+    """
+def draws(seed, epoch, index, n):
+    return np.random.default_rng([seed, index]).random(n)
+""",
+    # one generator for all: depends on who drew before
+    """
+generator = np.random.default_rng(0)
+
+def draws(seed, epoch, index, n):
+    return generator.random(n)
+""",
+]
+
+SHARDS = [
+    # every worker reads everything
+    """
+def my_shards(shards, info, rank=0, ranks=1):
+    return list(shards)
+""",
+    # forgets the ranks
+    """
+def my_shards(shards, info, rank=0, ranks=1):
+    return list(shards[info.id :: info.num_workers] if info else shards)
+""",
+    # equal parts, and the rest is nobody's
+    """
+def my_shards(shards, info, rank=0, ranks=1):
+    worker, workers = (info.id, info.num_workers) if info else (0, 1)
+    part, reader = len(shards) // (ranks * workers), rank * workers + worker
+    return list(shards[reader * part : (reader + 1) * part])
+""",
+    # rounds up: the last get nothing
+    """
+def my_shards(shards, info, rank=0, ranks=1):
+    worker, workers = (info.id, info.num_workers) if info else (0, 1)
+    part, reader = -(-len(shards) // (ranks * workers)), rank * workers + worker
+    return list(shards[reader * part : (reader + 1) * part])
+""",
+]
+
+CROP_FLIP = [
+    # the loop again
+    """
+def crop_flip(pixels, tops, lefts, flips, side):
+    return crop_flip_loop(pixels, tops, lefts, flips, side)
+""",
+    # one place for all
+    """
+def crop_flip(pixels, tops, lefts, flips, side):
+    squares = pixels[:, :, tops[0] : tops[0] + side, lefts[0] : lefts[0] + side]
+    return torch.where(flips[:, None, None, None], squares.flip(3), squares)
+""",
+    # flips upside down, and in floats
+    """
+def crop_flip(pixels, tops, lefts, flips, side):
+    steps = torch.arange(side)
+    rows = tops[:, None] + torch.where(flips[:, None], side - 1 - steps, steps)
+    columns = lefts[:, None] + steps
+    every = torch.arange(len(pixels))[:, None, None]
+    return pixels.permute(0, 2, 3, 1)[every, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2).float()
+""",
+    # right, but the augmented batch leaves as floats
+    """
+def crop_flip(pixels, tops, lefts, flips, side):
+    steps = torch.arange(side)
+    rows = tops[:, None] + steps
+    columns = lefts[:, None] + torch.where(flips[:, None], side - 1 - steps, steps)
+    every = torch.arange(len(pixels))[:, None, None]
+    return pixels.float().permute(0, 2, 3, 1)[every, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+""",
+]
+
 WRONG = {
     "01_measuring": {
         "answer_paired_ratio": PAIRED_RATIO,
@@ -909,5 +1076,12 @@ WRONG = {
         "answer_top_k": TOP_K,
         "answer_one_forward_one_backward": ONE_FORWARD_ONE_BACKWARD,
         "answer_bytes_a_rank": BYTES_A_RANK,
+    },
+    "20_data_loading": {
+        "answer_wait_share": WAIT_SHARE,
+        "answer_getitems": GETITEMS,
+        "answer_draws": DRAWS,
+        "answer_shards": SHARDS,
+        "answer_crop_flip": CROP_FLIP,
     },
 }
