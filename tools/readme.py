@@ -101,8 +101,9 @@ def showed_memory(results: list[Result]) -> str:
     relu, half = runs["in-place ReLU", "training"], runs["CSR", 0.5]
     reuse, sparse = relu.median("before") / relu.median("peak"), half.median("dense") / half.median("csr")
     return (
-        f"ω is {reuse:.2f} for ReLU in place in training, {sparse:.2f} for CSR at half density; for recompute {plain / again:.1f} "
-        f"at {runs['recompute', 8].median('slowdown'):.1f} times the step's time, with micro-batches {plain / both:.1f}"
+        f"ω is {reuse:.2f} for ReLU in place in training, {sparse:.2f} for CSR at half density, "
+        f"{plain / again:.1f} for recompute ({runs['recompute', 8].median('slowdown'):.1f} times the step's time), "
+        f"{plain / both:.1f} for recompute with micro-batches"
     )
 
 
