@@ -80,8 +80,9 @@ def explained(folder: Path, ranks: int, timeout: float | None) -> RankError:
         return _raised(own[0], notes)
     if killed := {number: code for number, code in silent.items() if number not in waited}:
         return _died(attempt, killed)
-    if waited and missing:
-        return _hung(attempt, missing, waited)
+    if (waited and missing) or len(waited) > 1:
+        crossed = all("distributed_c10d.py" in _tail(attempt / f"rank-{number}" / "stack") for number in missing)
+        return _crossed(attempt, sorted(waited + missing), notes) if crossed else _hung(attempt, missing, waited)
     if notes:
         return _raised(next(iter(notes)), notes)
     if timeout is not None:
@@ -148,6 +149,17 @@ def _hung(attempt: Path, missing: list[int], waited: list[int]) -> RankError:
     head = f"{named(missing)} hung: {named(waited)} waited in vain, in a collective, which all ranks must call"
     lines = [f"rank {number}'s last lines:\n{_tail(attempt / f'rank-{number}' / 'output')}" for number in waited[:1]]
     return RankError("\n".join([head, *_places(attempt, missing), *lines]), missing)
+
+
+def _crossed(attempt: Path, ranks: list[int], notes: dict) -> RankError:
+    head = f"{named(ranks)} waited for each other in vain: all ranks must call the same collectives in the same order"
+    lines = []
+    for number in ranks:
+        if number in notes:
+            lines += [f"rank {number} waited here:", *notes[number]["trace"].splitlines()[1:3]]
+        else:
+            lines += _places(attempt, [number])
+    return RankError("\n".join([head, *lines]), ranks)
 
 
 def _places(attempt: Path, ranks: list[int]) -> list[str]:

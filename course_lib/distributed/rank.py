@@ -99,11 +99,13 @@ def note_failure(error: BaseException, trace: str) -> None:
 
 def _plain(value, name: str):
     """Return `value` with its tensors on the CPU, cut loose from graph and storage; raise TypeError for what may not go."""
-    if isinstance(value, torch.Tensor):
+    if type(value) in (torch.Tensor, torch.nn.Parameter):
         return value.detach().cpu().clone()
     if value is None or type(value) in (bool, int, float, str):
         return value
-    if type(value) is dict:
+    if isinstance(value, float):  # NumPy's float64 is one
+        return float(value)
+    if isinstance(value, dict):  # a state_dict and a Counter are some
         return {_plain(key, f"a key of {name}"): _plain(part, f"{name}[{key!r}]") for key, part in value.items()}
     if type(value) in (list, tuple):
         return type(value)(_plain(part, f"{name}[{i}]") for i, part in enumerate(value))
