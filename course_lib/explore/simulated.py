@@ -16,18 +16,19 @@ SHADES = {"F": "#FDD0A2", "B": "#F0883E", "G": "#D9D9D9", "R": "#BDBDBD", "S": "
 def timeline_figure(timelines: Mapping[str, Timeline]) -> Picture:
     """Draw what `schedules.play` laid out: a row of pictures a timeline, a bar a task, one scale of time for all.
 
-    Tasks show the first word of their name; its first letter gives the colour: F and B (forward and backward pass), G, R
-    and S (gather, all-reduce, scatter). Raises ValueError for none.
+    A task shows the first word of its name where there is room. The first letter of the name gives the colour: F and B
+    (forward and backward pass), G, R and S (gather, all-reduce, scatter). Raises ValueError for no timeline.
     """
     if not timelines:
         raise ValueError("timelines: none is not allowed; it is a dictionary from names to Timelines, one or more")
     picture = Picture(9, sum(0.55 + 0.24 * len(timeline.lanes) for timeline in timelines.values()))
+    readable = max(timeline.total for timeline in timelines.values()) / 40  # a shorter bar has no room for its name
     heights = [2 + len(timeline.lanes) for timeline in timelines.values()]
     axes = picture.subplots(len(timelines), 1, squeeze=False, sharex=True, height_ratios=heights)[:, 0]
     for ax, (title, timeline) in zip(axes, timelines.items(), strict=True):
         for row, names in enumerate(timeline.lanes.values()):
             for name in names:
-                _bar(ax, row, name, *timeline.spans[name])
+                _bar(ax, row, name, *timeline.spans[name], readable)
         ax.set_yticks(range(len(timeline.lanes)), list(timeline.lanes), fontsize=8)
         ax.invert_yaxis()
         ax.set_title(f"{title} (simulated): {timeline.total:g} units of time", fontsize=9, loc="left")
@@ -37,9 +38,10 @@ def timeline_figure(timelines: Mapping[str, Timeline]) -> Picture:
     return picture
 
 
-def _bar(ax, row: int, name: str, start: float, end: float) -> None:
+def _bar(ax, row: int, name: str, start: float, end: float, readable: float) -> None:
     ax.barh(row, end - start, left=start, height=0.9, color=SHADES.get(name[0], "#CCCCCC"), edgecolor="white")
-    ax.text((start + end) / 2, row, name.split()[0], ha="center", va="center", fontsize=6.5, clip_on=True)
+    if end - start >= readable:
+        ax.text((start + end) / 2, row, name.split()[0], ha="center", va="center", fontsize=6.5)
 
 
 def sliders(
