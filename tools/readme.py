@@ -107,6 +107,22 @@ def showed_memory(results: list[Result]) -> str:
     )
 
 
+def showed_scaling(results: list[Result]) -> str:
+    """Claims A2, B7 and B9: two ranks measured, a hundred simulated, and what one bit an entry saves."""
+    runs = [r for r in results if r.lesson == "31_scaling"]
+    pairs = [r.median("speedup") for r in runs if r.variant == "two ranks"]
+    shares = [r for r in runs if r.variant == "simulated" and r.knobs["ranks"] == 100]
+    far = [r.median("simulated_efficiency") for r in shares if r.knobs["way"] not in ("flat", "tree")]
+    sent = {r.variant: r for r in runs if "bytes_sent" in r.values}
+    if not pairs or not far or not {"fp32", "1 bit"} <= sent.keys():
+        return ""
+    fewer, faster = (sent["fp32"].median(what) / sent["1 bit"].median(what) for what in ("bytes_sent", "step"))
+    return (
+        f"two CPU ranks bring {min(pairs):.2f} to {max(pairs):.2f} times the samples of one; simulated at 100 cards: "
+        f"{min(far):.0%} to {max(far):.0%} of linear. 1 bit sends {fewer:.0f} times less, in {1 / faster:.1f} times the time"
+    )
+
+
 # lesson -> (the claim in short, what its records say about it)
 SHOWED: dict[str, tuple[str, Callable[[list[Result]], str]]] = {
     "01_measuring": ("C7: frames per second is 1 / total time", showed_measuring),
@@ -114,6 +130,7 @@ SHOWED: dict[str, tuple[str, Callable[[list[Result]], str]]] = {
     "11_mixed_precision": ("A3, A4: 16 bits are twice as fast, and more accurate", showed_mixed_precision),
     "12_memory": ("A5: allocator, tensor reuse and sparse storage divide memory by ω", showed_memory),
     "20_data_loading": ("B1, B10, D4: most of the time goes to preparing data, unless workers do it", showed_data_loading),
+    "31_scaling": ("A2, B7, B9: N nodes are N times as fast, 85 % at 100 cards; compression saves", showed_scaling),
 }
 
 
