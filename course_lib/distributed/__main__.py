@@ -37,6 +37,7 @@ def run_agent(options: list[str]) -> None:
 def run_rank(worker: str, *arguments: str) -> None:
     """Run the worker file as the main program of this rank."""
     _settle()
+    _meet()
     sys.argv = [worker, *arguments]
     sys.path[0] = str(Path(worker).parent)
     try:
@@ -77,6 +78,13 @@ def _settle() -> None:
     if hasattr(faulthandler, "register"):  # not on Windows
         stack = open(folder / "stack", "w")  # noqa: SIM115  (open for as long as the process lives)
         faulthandler.register(signal.SIGTERM, file=stack, all_threads=False, chain=True)
+
+
+def _meet() -> None:
+    """Wait until all ranks have come so far: beside other work one may import torch many seconds longer than another."""
+    attempt, ranks = rank.own_folder().parent, int(os.environ["WORLD_SIZE"])
+    while len(list(attempt.glob("rank-*/process"))) < ranks:
+        time.sleep(0.02)
 
 
 def _finish() -> None:

@@ -106,7 +106,7 @@ def culprits(attempt: Path) -> list[int]:
 def kind(error: str) -> str:
     """Return "waited" or "lost" for an error that torch raises because of another rank, else "own"."""
     if re.match(r"(RuntimeError|Dist\w*Error)\b", error):
-        for pattern, name in ((_WAITED, "waited"), (_LOST, "lost")):
+        for pattern, name in ((_LOST, "lost"), (_WAITED, "waited")):
             if re.search(pattern, error, re.I):
                 return name
     return "own"

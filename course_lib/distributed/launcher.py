@@ -128,6 +128,8 @@ def _started(worker: Path, text: str, folder: Path, ranks: int, restarts: int, t
         environment.setdefault("GLOO_SOCKET_IFNAME", "lo0" if sys.platform == "darwin" else "lo")
     command = [sys.executable, "-u", "-m", "course_lib.distributed", "agent", "--standalone", "--local-addr=127.0.0.1"]
     command += [f"--nproc-per-node={ranks}", f"--max-restarts={restarts}", f"--log-dir={folder / 'launcher'}"]
+    if os.name == "nt":  # there a process inherits the lifeline, its standard input, only if its output is redirected
+        command.append("--redirects=3")
     command += ["--module", "course_lib.distributed", "rank", str(worker), text]
     apart = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP} if os.name == "nt" else {"start_new_session": True}
     with open(folder / "launcher.log", "wb") as log:

@@ -48,12 +48,31 @@ def group(timeout: float = PATIENCE) -> Iterator[Ranks]:
         torch.cuda.set_device(device)
     dist.init_process_group(
         "cpu:gloo,cuda:nccl" if own_gpu else "gloo",
+        store=_store(timedelta(seconds=timeout)),
+        rank=int(os.environ["RANK"]),
+        world_size=int(os.environ["WORLD_SIZE"]),
         timeout=timedelta(seconds=timeout),
         device_id=device if own_gpu else None,
     )
     yield Ranks(dist.get_rank(), dist.get_world_size(), device, attempt())
     dist.barrier()
     dist.destroy_process_group()
+
+
+def _store(timeout: timedelta) -> dist.Store | None:
+    """Return the store at which the ranks of this attempt meet, None for torch's own choice.
+
+    The launcher keeps its store over its restarts, and in it the addresses of ranks that are gone: torch would have the
+    new ranks call those. So each attempt has keys of its own. On several hosts, whose launchers do not count restarts
+    alike, TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 makes torch use a new store each time.
+    """
+    several_hosts = os.environ["WORLD_SIZE"] != os.environ["LOCAL_WORLD_SIZE"]
+    if several_hosts or os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
+        return None
+    address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    libuv = os.environ.get("USE_LIBUV", "1") == "1"
+    store = dist.TCPStore(address, port, is_master=False, timeout=timeout, use_libuv=libuv)
+    return dist.PrefixStore(f"attempt-{attempt()}", store)
 
 
 def arguments() -> dict:

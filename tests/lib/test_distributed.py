@@ -306,6 +306,7 @@ def left(folder: Path, notes: dict, codes: dict, finished=(), stacks=()) -> Path
 
 LOST = "RuntimeError: [pair.cc:537] Connection closed by peer [127.0.0.1]:23441"
 WAITED = "RuntimeError: [unbound_buffer.cc:78] Timed out waiting 15000ms for recv operation to complete"
+REFUSED = "RuntimeError: Gloo connectFullMesh failed with timed out connecting: SO_ERROR: Connection refused"
 NCCL = "[Rank 1] Watchdog caught collective operation timeout: WorkNCCL(SeqNum=3, OpType=ALLREDUCE)"
 
 
@@ -319,6 +320,7 @@ NCCL = "[Rank 1] Watchdog caught collective operation timeout: WorkNCCL(SeqNum=3
         ({}, {0: -15, 1: 3, 2: -15}, {"stacks": [0, 2]}, [1], "rank 1 ended with exit code 3"),
         ({0: (1, WAITED), 1: (2, WAITED)}, {0: 1, 1: 1, 2: -15}, {"stacks": [2]}, [2], "rank 2 hung: ranks 0 and 1 waited"),
         ({0: (1, WAITED), 1: (2, LOST)}, {0: 1, 1: 1}, {"finished": [2]}, [0], "rank 0 failed: RuntimeError"),
+        ({0: (1, WAITED), 1: (2, REFUSED)}, {0: 1, 1: 1}, {"finished": [2]}, [0], "rank 0 failed: RuntimeError"),
         ({0: (1, "TimeoutError: timed out")}, {0: 1, 1: -15}, {"stacks": [1]}, [0], "rank 0 failed: TimeoutError"),
         ({}, {0: -15, 1: -15, 2: -15}, {"stacks": [0, 1, 2]}, [0], "rank 0 was killed by SIGTERM"),
         ({}, {}, {}, [], "the launcher failed before a rank did"),
