@@ -5,13 +5,15 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
 import torch
 import torch.distributed as dist
+
+from . import hosts
 
 FOLDER = "COURSE_RANKS"  # an environment variable: the launch's folder, in which its ranks leave files
 PATIENCE = 15.0  # seconds that a rank waits for the others in a collective: a hang is told well within half a minute
@@ -33,7 +35,8 @@ def group(timeout: float = PATIENCE) -> Iterator[Ranks]:
 
     A collective that the others do not join within `timeout` seconds raises an error, so that a rank that hangs is told
     by those that wait for it. The block ends with a barrier: all ranks leave it together. If an exception leaves the
-    block, the group is not taken down, as that could wait for the others: the rank is to end now.
+    block, the group is not taken down, as that could wait for the others: the rank is to end now. Where the ranks are on
+    several hosts, and one is lost to the others, a RankError names it.
 
     Raises RuntimeError where no launcher has made this process a rank, ValueError if `timeout` is not above 0.
     """
@@ -54,8 +57,9 @@ def group(timeout: float = PATIENCE) -> Iterator[Ranks]:
         timeout=timedelta(seconds=timeout),
         device_id=device if own_gpu else None,
     )
-    yield Ranks(dist.get_rank(), dist.get_world_size(), device, attempt())
-    dist.barrier()
+    with hosts.named_losses() if dist.get_world_size() > here else nullcontext():
+        yield Ranks(dist.get_rank(), dist.get_world_size(), device, attempt())
+        dist.barrier()
     dist.destroy_process_group()
 
 
