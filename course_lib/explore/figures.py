@@ -68,6 +68,16 @@ def tradeoff_figure(lesson: str, *, x: str, y: str, knob: str, at=None, log_x: b
     return plot.picture
 
 
+def encoded(canvas: FigureCanvasAgg) -> bytes:
+    """What is drawn on the canvas, as PNG bytes, fast.
+
+    Compressed at level 1: a widget's reader waits for the picture, and more saves next to nothing on a plot.
+    """
+    buffer = io.BytesIO()
+    Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB").save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()
+
+
 class TradeoffPlot:
     """One Picture that is kept: `draw` lays out axes and points, `highlight` only moves the marks of one knob value.
 
@@ -129,10 +139,7 @@ class TradeoffPlot:
         canvas.restore_region(self._rest)
         for artist in [mark for mark, _, _ in self._marks] + [axes.title for axes in self.picture.axes]:
             artist.axes.draw_artist(artist)
-        buffer = io.BytesIO()
-        # level 1: a widget's reader waits for the picture, and stronger compression saves next to nothing on a plot
-        Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB").save(buffer, "PNG", compress_level=1)
-        return buffer.getvalue()
+        return encoded(canvas)
 
     def _draw_source(self, source: pts.Source, points: list[pts.Point], names: list[str]) -> None:
         style = OWN if source.own else BESIDE

@@ -6,7 +6,7 @@ import ipywidgets as widgets
 
 from course_lib.schedules import Timeline
 
-from .figures import Picture
+from .figures import Picture, encoded
 from .pieces import LabelledImage, guarded
 
 # Grey is sent, colour is computed; the first letter of a task's name chooses.
@@ -59,7 +59,8 @@ def sliders(
 
     def show() -> None:
         picture = draw(**{name: control.value for name, control in controls.items()})
-        image.show(picture.png(), picture.alt)
+        picture.canvas.draw()
+        image.show(encoded(picture.canvas), picture.alt)
 
     def changed(name: str) -> None:
         if setting:
