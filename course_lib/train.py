@@ -1,18 +1,19 @@
-"""The training step and the loop."""
+"""The training loop: epochs of steps, their reports, and evaluation."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from course_lib import checkpoint, checks, device
-from course_lib.config import Config, rate_factor
+from course_lib import checks, device, resume
+from course_lib.config import Config
 from course_lib.data.loaders import TensorBatches
 from course_lib.distributed import exchange
+from course_lib.step import Run, step
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,85 +29,6 @@ class Epoch:
     test_loss: float | None
     test_accuracy: float | None
     learning_rate: float  # of the last step
-
-
-@dataclass
-class Run:
-    """A training run in progress: what is fixed, then what a checkpoint holds."""
-
-    config: Config
-    model: nn.Module
-    weights: list[nn.Parameter]
-    forward: Callable  # the model, or its compiled form
-    loss: Callable
-    optimizer: torch.optim.Optimizer
-    device: torch.device
-    batches: Iterable
-    length: int  # batches in an epoch
-    total: int  # optimizer steps in the whole run
-    autocast: object
-    scaler: torch.amp.GradScaler
-    loss_sum: torch.Tensor  # () over the samples of this epoch
-    correct: torch.Tensor  # () right answers in this epoch
-    ranks: int = 1  # that train this model together
-    samples: int = 0
-    answers: int = 0
-    epoch: int = 0
-    batch: int = 0  # next batch of this epoch
-    steps: int = 0
-    seconds: float = 0.0
-    checked: bool = False  # whether a first batch has passed
-    epoch_rng: dict = field(default_factory=dict)  # the generators as the epoch began: a DataLoader shuffles by them
-    history: list = field(default_factory=list)
-
-
-def step(run: Run, inputs: torch.Tensor, targets: torch.Tensor) -> None:
-    """Train on one micro-batch; at the end of a group of `accumulate` of them, update the weights."""
-    config, optimizer = run.config, run.optimizer
-    with run.autocast:
-        outputs = run.forward(inputs)
-        loss = run.loss(outputs, targets)
-    share = loss if config.accumulate == 1 else loss / group_size(run)
-    run.scaler.scale(share).backward()  # without fp16 the scaler passes all through
-
-    run.batch += 1
-    if run.batch % config.accumulate == 0 or run.batch == run.length:
-        if config.clip is not None:
-            run.scaler.unscale_(optimizer)
-            clip_gradients(run.weights, config.clip)
-        if config.schedule != "constant" or config.warmup:
-            factor = rate_factor(config, run.steps, run.total)
-            for parameters in optimizer.param_groups:
-                parameters["lr"] = parameters["initial_lr"] * factor
-        run.scaler.step(optimizer)
-        run.scaler.update()
-        for weight in run.weights:
-            weight.grad = None
-        run.steps += 1
-
-    # Sums stay on the device: reading one here would make the host wait for every step.
-    size = len(targets)
-    run.loss_sum.add_(loss.detach(), alpha=size)
-    run.samples += size
-    if config.accuracy:
-        run.correct += (outputs.argmax(-1) == targets).sum()
-        run.answers += targets.numel()
-
-
-def group_size(run: Run) -> int:
-    """Return how many micro-batches the present update is the mean of: `accumulate`, or what is left at an epoch's end."""
-    began = run.batch // run.config.accumulate * run.config.accumulate
-    return min(run.config.accumulate, run.length - began)
-
-
-def clip_gradients(weights: list[nn.Parameter], largest: float) -> None:
-    """Scale all gradients by one factor so that their common norm is at most `largest` (Pascanu et al. 2013).
-
-    The arithmetic of torch.nn.utils.clip_grad_norm_, in half its time for a small model: it sorts no tensors by device.
-    """
-    gradients = [weight.grad for weight in weights if weight.grad is not None]
-    norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
-    torch._foreach_mul_(gradients, (largest / (norm + 1e-6)).clamp(max=1.0))
 
 
 def train(
@@ -204,7 +126,7 @@ def _epochs(model, batches, config, loss, make_optimizer, test) -> Iterator[Epoc
                 diverged = checks.warn_if_diverged(run.epoch, {name: run.history[-1][name] for name in ("loss", "test_loss")})
             _next_epoch(run)
             if config.checkpoint is not None:
-                _save(run)
+                resume.save(run)
             yield Epoch(**run.history[-1])
     finally:
         if bar is not None:
@@ -244,7 +166,7 @@ def _start(model, batches, config, loss, make_optimizer) -> Run:
         ranks=ranks,
     )
     if config.checkpoint is not None:
-        _resume(run)
+        resume.restore(run)
     return run
 
 
@@ -269,7 +191,7 @@ def _train_epoch(run: Run, bar) -> None:
             bar.update()
         if config.checkpoint_every and _is_due(run):
             run.seconds += time.perf_counter() - began
-            _save(run)
+            resume.save(run)
             began = time.perf_counter()
     device.synchronize(run.device)
     run.seconds += time.perf_counter() - began
@@ -352,58 +274,6 @@ def _next_epoch(run: Run) -> None:
     run.seconds = 0.0
     run.loss_sum.zero_()
     run.correct.zero_()
-
-
-COUNTERS = ("epoch", "batch", "steps", "samples", "answers", "seconds", "loss_sum", "correct", "epoch_rng", "history")
-
-
-def _recipe(config: Config, ranks: int) -> dict:
-    """Return the fields that a resumed run must share with the run that it goes on with."""
-    fields = ("precision", "accumulate", "clip", "lr", "schedule", "warmup", "seed")
-    recipe = {name: getattr(config, name) for name in fields} | {"ranks": ranks}
-    if config.schedule != "constant":
-        recipe["epochs"] = config.epochs
-    return recipe
-
-
-def _save(run: Run) -> None:
-    exchange.copy_buffers_of_first(run.model)
-    own = {
-        "rng": device.generator_state(run.device),
-        "counters": device.move({name: getattr(run, name) for name in COUNTERS}, "cpu"),
-    }
-    everyones = exchange.gathered(own)
-    if everyones is None:  # rank 0 has them, and writes
-        return
-    state = {
-        "recipe": _recipe(run.config, run.ranks),
-        "model": exchange.unwrapped(run.model).state_dict(),
-        "optimizer": run.optimizer.state_dict(),
-        "scaler": run.scaler.state_dict(),
-        "ranks": everyones,
-    }
-    checkpoint.save(run.config.checkpoint, state, step=run.epoch * run.length + run.batch)
-
-
-def _resume(run: Run) -> None:
-    found = exchange.from_first(checkpoint.load_latest(run.config.checkpoint) if exchange.number() == 0 else None)
-    if found is None:
-        return
-    state, _ = found
-    theirs, ours = state["recipe"], _recipe(run.config, run.ranks)
-    if theirs != ours:
-        named = ", ".join(f"{k}={theirs.get(k)!r} (now {ours.get(k)!r})" for k in ours | theirs if theirs.get(k) != ours.get(k))
-        raise ValueError(
-            f"checkpoint: the run in {run.config.checkpoint} was made with {named}; "
-            "give the same values to go on with it, or another folder to begin anew"
-        )
-    exchange.unwrapped(run.model).load_state_dict(state["model"])
-    run.optimizer.load_state_dict(state["optimizer"])
-    run.scaler.load_state_dict(state["scaler"])
-    own = state["ranks"][exchange.number()]
-    for name, value in own["counters"].items():
-        setattr(run, name, device.move(value, run.device) if name in ("loss_sum", "correct") else value)
-    device.set_generator_state(own["rng"], run.device)
 
 
 def _bar(run: Run):

@@ -28,7 +28,9 @@ ARROWS = {
     "checks": {"config", "data"},
     "measure": {"device", "intervals", "memory"},
     "records": {"store"},
-    "train": {"checks", "config", "device", "data", "checkpoint", "distributed", "measure"},
+    "step": {"config"},
+    "resume": {"step", "config", "device", "checkpoint", "distributed"},
+    "train": {"step", "resume", "checks", "config", "device", "data", "distributed"},
     "ensemble": {"train", "checks", "config", "device", "data"},
     "explore": {"records", "measure", "schedules"},
 }

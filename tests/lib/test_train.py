@@ -12,7 +12,8 @@ from torch.utils.data import DataLoader, TensorDataset
 from course_lib import models
 from course_lib.config import Config, rate_factor
 from course_lib.data.loaders import TensorBatches
-from course_lib.train import clip_gradients, evaluate, train
+from course_lib.step import clip_gradients
+from course_lib.train import evaluate, train
 
 
 def problem(samples=96, batch_size=16):
