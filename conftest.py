@@ -37,6 +37,29 @@ LESSON_SECONDS = 60  # the plan's budget for one notebook on two cores: reported
 SYSTEM_PACKAGES = {
     "chromium": (["chromium", "--version"], "sudo apt-get install chromium chromium-driver"),
     "bubblewrap": (["bwrap", "--unshare-all", "--ro-bind", "/", "/", "true"], "sudo apt-get install bubblewrap"),
+    "iproute2": (["ip", "-Version"], "sudo apt-get install iproute2"),
+}
+
+# Tried with the system's own commands, so that an error in the test's code cannot pass for a machine that forbids them.
+IS_ROOT = getattr(os, "geteuid", int)() == 0
+UNSHARE = [
+    "unshare",
+    *([] if IS_ROOT else ["--user", "--map-root-user"]),
+    "--mount",
+    "--net",
+    "--pid",
+    "--mount-proc",
+    "--fork",
+]
+TRIAL = "mount -t tmpfs tmpfs /run && ip netns add host0 && ip tuntap add eth7 mode tun && ip link set eth7 netns host0"
+
+# permission: (what it is, a command that shows whether it is given here, how to get it)
+PERMISSIONS = {
+    "namespaces": (
+        "network namespaces and /dev/net/tun",
+        [*UNSHARE, "sh", "-c", TRIAL],
+        "run as root on a Linux machine of your own, or in a container started with --privileged",
+    ),
 }
 
 
@@ -59,12 +82,34 @@ def require_system_package(package: str, found: bool, in_ci: bool) -> None:
     pytest.skip(message)
 
 
+@cache
+def refusal(permission: str) -> str | None:
+    """How this machine refuses the permission, in the words of the command that was tried; None where it is given."""
+    command = PERMISSIONS[permission][1]
+    if shutil.which(command[0]) is None:
+        return f"there is no {command[0]} here"
+    tried = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    if tried.returncode == 0:
+        return None
+    return (tried.stderr.strip() or f"{command[0]} ended with {tried.returncode}").splitlines()[-1]
+
+
+def require_permission(permission: str, refused: str | None) -> None:
+    """Skip the running test where the machine refuses `permission`; in CI, too, as no installation can change that."""
+    if refused is not None:
+        what, _, way = PERMISSIONS[permission]
+        pytest.skip(f"needs {what}, which this machine refuses ({refused}). To be allowed: {way}")
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item):
-    """Carry out `@pytest.mark.system("chromium")` and `@pytest.mark.system("bubblewrap")`."""
+    """Carry out `@pytest.mark.system("chromium")`, and the same with the other packages and permissions above."""
     for mark in item.iter_markers("system"):
-        for package in mark.args:
-            require_system_package(package, works(package), bool(os.environ.get("CI")))
+        for name in mark.args:
+            if name in PERMISSIONS:
+                require_permission(name, refusal(name))
+            else:
+                require_system_package(name, works(name), bool(os.environ.get("CI")))
 
 
 def seconds_per_notebook(reports) -> Counter:
@@ -88,6 +133,6 @@ def pytest_terminal_summary(terminalreporter):
             terminalreporter.write_line(f"{duration:7.1f} s  {path}{over}")
     reasons = Counter(str(report.longrepr[-1]) for report in stats.get("skipped", []))
     for reason, count in reasons.items():
-        if "Install it with:" in reason:
-            terminalreporter.section("SKIPPED FOR WANT OF A SYSTEM PACKAGE", red=True)
+        if "Install it with:" in reason or "To be allowed:" in reason:
+            terminalreporter.section("SKIPPED FOR WANT OF A SYSTEM PACKAGE OR A PERMISSION", red=True)
             terminalreporter.write_line(f"{count} x {reason}")

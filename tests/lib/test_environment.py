@@ -21,7 +21,7 @@ def test_tests_write_nothing_into_the_checkout():
     assert os.environ["OMP_NUM_THREADS"] == "1" and os.environ["COURSE_INTERACTIVE"] == "0"
 
 
-@pytest.mark.parametrize("package", ["chromium", "bubblewrap"])
+@pytest.mark.parametrize("package", ["chromium", "bubblewrap", "iproute2"])
 def test_missing_package_skips_at_home_and_fails_in_ci(shared, package):
     line = f"sudo apt-get install {package}"
     with pytest.raises(pytest.skip.Exception, match=line):
@@ -29,6 +29,20 @@ def test_missing_package_skips_at_home_and_fails_in_ci(shared, package):
     with pytest.raises(pytest.fail.Exception, match=line):
         shared.require_system_package(package, found=False, in_ci=True)
     shared.require_system_package(package, found=True, in_ci=True)
+
+
+def test_refused_permission_skips_and_says_why(shared):
+    with pytest.raises(pytest.skip.Exception, match=r"refuses \(Operation not permitted\)\. To be allowed: .*--privileged"):
+        shared.require_permission("namespaces", "Operation not permitted")
+    shared.require_permission("namespaces", None)
+
+
+def test_a_permission_is_tried_and_the_refusal_quoted(shared, monkeypatch):
+    for command, words in ((["sh", "-c", "echo no such luck >&2; exit 1"], "no such luck"), (["true"], None)):
+        monkeypatch.setitem(shared.PERMISSIONS, "namespaces", ("", command, ""))
+        shared.refusal.cache_clear()
+        assert shared.refusal("namespaces") == words
+    shared.refusal.cache_clear()
 
 
 def test_seconds_per_notebook_sum_all_phases_of_all_cells(shared):
