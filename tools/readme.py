@@ -107,6 +107,21 @@ def showed_memory(results: list[Result]) -> str:
     )
 
 
+def showed_ddp(results: list[Result]) -> str:
+    """Claim A2: how many times as fast two ranks are, and what that does to the accuracy at the same effective batch."""
+    runs = [r for r in results if r.lesson == "30_ddp"]
+    factors = [r.median("speedup") for r in runs if "speedup" in r.values]
+    seeds = {r.knobs["arm"]: r.values["accuracy"] for r in runs if r.variant == "digits"}
+    if not factors or not {"1 rank, batch 64", "2 ranks, 32 each"} <= seeds.keys():
+        return ""
+    pairs = zip(seeds["2 ranks, 32 each"], seeds["1 rank, batch 64"], strict=True)
+    mean, half = mean_interval([100 * (two - one) for two, one in pairs])
+    return (
+        f"two processes are {min(factors):.2f} to {max(factors):.2f} times as fast as one, by model and batch; "
+        f"accuracy at the same effective batch {mean:+.2f} ± {half:.2f} points"
+    )
+
+
 def showed_scaling(results: list[Result]) -> str:
     """Claims A2, B7 and B9: two ranks measured, a hundred simulated, and what one bit an entry saves."""
     runs = [r for r in results if r.lesson == "31_scaling"]
@@ -130,6 +145,7 @@ SHOWED: dict[str, tuple[str, Callable[[list[Result]], str]]] = {
     "11_mixed_precision": ("A3, A4: 16 bits are twice as fast, and more accurate", showed_mixed_precision),
     "12_memory": ("A5: allocator, tensor reuse and sparse storage divide memory by ω", showed_memory),
     "20_data_loading": ("B1, B10, D4: most of the time goes to preparing data, unless workers do it", showed_data_loading),
+    "30_ddp": ("A2: N nodes divide the time by N", showed_ddp),
     "31_scaling": ("A2, B7, B9: N nodes are N times as fast, 85 % at 100 cards; compression saves", showed_scaling),
 }
 

@@ -1041,6 +1041,180 @@ def crop_flip(pixels, tops, lefts, flips, side):
 """,
 ]
 
+SHARE = [
+    # every epoch in the same order
+    """
+def share(samples, ranks, rank, epoch, seed=0):
+    order = torch.randperm(samples, generator=torch.Generator().manual_seed(seed))[: samples // ranks * ranks]
+    return order[rank::ranks].tolist()
+""",
+    # divides first and shuffles then: a rank never sees the others' samples
+    """
+def share(samples, ranks, rank, epoch, seed=0):
+    own = torch.arange(samples // ranks * ranks)[rank::ranks]
+    return own[torch.randperm(len(own), generator=torch.Generator().manual_seed(seed + epoch))].tolist()
+""",
+    # the ranks do not get equally many
+    """
+def share(samples, ranks, rank, epoch, seed=0):
+    order = torch.randperm(samples, generator=torch.Generator().manual_seed(1000 * seed + epoch))
+    return order[rank::ranks].tolist()
+""",
+    # seeds the generator that everybody uses
+    """
+def share(samples, ranks, rank, epoch, seed=0):
+    torch.manual_seed(1000 * seed + epoch)
+    return torch.randperm(samples)[: samples // ranks * ranks][rank::ranks].tolist()
+""",
+]
+
+BUCKETS = [
+    # from the first layer, whose gradient is the last to be ready
+    """
+def buckets(sizes, cap):
+    sent, filled = [], cap
+    for position, size in enumerate(sizes):
+        if filled + size > cap:
+            sent.append([])
+            filled = 0
+        sent[-1].append(position)
+        filled += size
+    return sent
+""",
+    # a message for each gradient
+    """
+def buckets(sizes, cap):
+    return [[position] for position in reversed(range(len(sizes)))]
+""",
+    # closes a bucket when it is over the cap, not before
+    """
+def buckets(sizes, cap):
+    sent, filled = [[]], 0
+    for position in reversed(range(len(sizes))):
+        sent[-1].append(position)
+        filled += sizes[position]
+        if filled >= cap and position:
+            sent.append([])
+            filled = 0
+    return sent
+""",
+    # one message for all
+    """
+def buckets(sizes, cap):
+    return [list(range(len(sizes)))[::-1]]
+""",
+]
+
+UNPACK = """
+def unpack(model, total):
+    parameters = list(model.parameters())
+    for p, part in zip(parameters, (total[:-1] / total[-1]).split([p.numel() for p in parameters])):
+        p.grad = part.view_as(p).clone()
+"""
+
+PACK = [
+    # the plain mean over ranks: right for equal shares only
+    """
+def pack(model, samples):
+    gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in model.parameters()]
+    return torch.cat([g.flatten() for g in gradients] + [torch.ones(1)])
+"""
+    + UNPACK,
+    # leaves out what it has not used
+    """
+def pack(model, samples):
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    return torch.cat([samples * g.flatten() for g in gradients] + [torch.tensor([float(samples)])])
+"""
+    + UNPACK,
+    # the sum, never divided
+    """
+def pack(model, samples):
+    gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in model.parameters()]
+    return torch.cat([g.flatten() for g in gradients] + [torch.ones(1)])
+
+def unpack(model, total):
+    start = 0
+    for p in model.parameters():
+        p.grad = total[start : start + p.numel()].view_as(p).clone()
+        start += p.numel()
+""",
+    # writes only where there was a gradient before
+    """
+def pack(model, samples):
+    gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in model.parameters()]
+    return torch.cat([samples * g.flatten() for g in gradients] + [torch.tensor([float(samples)])])
+
+def unpack(model, total):
+    start = 0
+    for p in model.parameters():
+        if p.grad is not None:
+            p.grad = (total[start : start + p.numel()] / total[-1]).view_as(p).clone()
+        start += p.numel()
+""",
+]
+
+PARTIAL = [
+    # the mean of the means and of the variances
+    """
+def partial(x):
+    return torch.cat([x.mean(0), x.var(0, unbiased=False), torch.ones(1)])
+
+def normalise(x, total, eps=1e-5):
+    mean, variance = (total[:-1] / total[-1]).chunk(2)
+    return (x - mean) / (variance + eps).sqrt()
+""",
+    # its own statistics: no message needed
+    """
+def partial(x):
+    return torch.zeros(1)
+
+def normalise(x, total, eps=1e-5):
+    return (x - x.mean(0)) / (x.var(0, unbiased=False) + eps).sqrt()
+""",
+    # moments averaged over ranks: right for equal shares only
+    """
+def partial(x):
+    return torch.cat([x.double().mean(0), (x.double() ** 2).mean(0), torch.ones(1)])
+
+def normalise(x, total, eps=1e-5):
+    mean, square = (total[:-1] / total[-1]).chunk(2)
+    return ((x - mean) / ((square - mean**2).clamp(min=0) + eps).sqrt()).float()
+""",
+    # in float32, where a difference of large squares comes out below zero or far off
+    """
+def partial(x):
+    return torch.cat([x.sum(0), (x**2).sum(0), torch.tensor([float(len(x))])])
+
+def normalise(x, total, eps=1e-5):
+    mean, square = (total[:-1] / total[-1]).chunk(2)
+    return (x - mean) / (square - mean**2 + eps).sqrt()
+""",
+]
+
+READER = [
+    f"""
+class Reader(nn.Module):
+    def __init__(self, hidden=16, classes=2):
+        super().__init__()
+        self.lstm = {lstm}
+        self.head = nn.Linear(hidden, classes)
+
+    def forward(self, x):
+        {body}
+"""
+    for lstm, body in (
+        # as it was: samples are time steps
+        ("nn.LSTM(10, hidden)", "return self.head(self.lstm(x)[0])"),
+        # a sequence of one step: no bug, and no sequence either
+        ("nn.LSTM(10, hidden, batch_first=True)", "return self.head(self.lstm(x.unsqueeze(1))[0][:, -1])"),
+        # batch_first forgotten: the samples are still the time steps
+        ("nn.LSTM(1, hidden)", "return self.head(self.lstm(x.unsqueeze(-1))[0][:, -1])"),
+        # the answer before anything but the first number was read
+        ("nn.LSTM(1, hidden, batch_first=True)", "return self.head(self.lstm(x.unsqueeze(-1))[0][:, 0])"),
+    )
+]
+
 WRONG = {
     "01_measuring": {
         "answer_paired_ratio": PAIRED_RATIO,
@@ -1069,6 +1243,13 @@ WRONG = {
         "answer_fewest_blocks": FEWEST_BLOCKS,
         "answer_backward_in_parts": BACKWARD_IN_PARTS,
         "answer_csr": CSR_BYTES,
+    },
+    "30_ddp": {
+        "answer_share": SHARE,
+        "answer_buckets": BUCKETS,
+        "answer_pack": PACK,
+        "answer_partial": PARTIAL,
+        "answer_reader": READER,
     },
     "31_scaling": {
         "answer_fit": FIT,
