@@ -45,7 +45,7 @@ def _door() -> socket.socket:
     with socket.socket(family, kind) as way:
         way.connect(target)  # chooses a way and sends nothing
         address = way.getsockname()[0]
-    return socket.create_server((address, 0), family=family, backlog=AT_ONCE)
+    return socket.create_server((address, 0), family=family, backlog=dist.get_world_size())  # each rank tries it once at most
 
 
 def _loss(own: int, places: list[tuple[str, str, int]]) -> failures.RankError | None:

@@ -77,8 +77,8 @@ def test_link_cut_in_training_names_the_host_and_leaves_no_trace_after_the_resum
     unbroken = distributed.launch(WORKER, 2, arguments={"epochs": EPOCHS})
 
     slurm = Slurm(tmp_path, [hosts.command(host) for host in ADDRESSES])
-    arguments = {"epochs": EPOCHS, "folder": str(tmp_path / "run"), "patience": 4.0}
-    job = slurm.start(arguments)
+    arguments = {"epochs": EPOCHS, "folder": str(tmp_path / "run")}
+    job = slurm.start(arguments | {"patience": 6.0})
     while newest_step(tmp_path / "run") < 15:
         assert job.poll() is None, job.stdout.read()
         time.sleep(0.02)
