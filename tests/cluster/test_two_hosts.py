@@ -83,7 +83,7 @@ def test_link_cut_in_training_names_the_host_and_leaves_no_trace_after_the_resum
         assert job.poll() is None, job.stdout.read()
         time.sleep(0.02)
     hosts.cut("beta")
-    broken, _ = job.communicate(timeout=120)
+    broken, _ = job.communicate(timeout=240)
     assert job.returncode == 1 and newest_step(tmp_path / "run") < STEPS
     assert "rank 0 on alpha lost rank 1: no answer within 3 s from beta (10.77.0.2)" in broken
     assert "rank 1 on beta lost rank 0: no answer within 3 s from alpha (10.77.0.1)" in broken
@@ -91,7 +91,7 @@ def test_link_cut_in_training_names_the_host_and_leaves_no_trace_after_the_resum
 
     hosts.mend("beta")
     job = slurm.start(arguments, attempt=1)
-    resumed, _ = job.communicate(timeout=120)
+    resumed, _ = job.communicate(timeout=240)
     assert job.returncode == 0, resumed
     done = re.findall(r"epoch .* s\n", broken)  # with their seconds: no epoch that is trained again has the same
     assert done and all(line in resumed for line in done)
