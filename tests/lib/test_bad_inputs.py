@@ -1,7 +1,7 @@
 """Bad input, from a typing error to a broken file: each gives an error that says what is wrong, before any work begins.
 
 One table: what is called, the error, and words that must be in it. No weight may have changed and no file may have been
-written. The tests of each module hold its other arguments, test_checks.py what is found later.
+written. The tests of each module hold its other arguments, test_train_checks.py what is found later.
 """
 
 import numpy as np

@@ -198,12 +198,14 @@ def test_when_all_hang_the_time_runs_out(worker, mark):
     assert str(error).startswith("ranks 0 and 1 had not finished after 10 s (timeout=10)")
 
 
+# A process that a shell started in the background ignores interrupts, and so would its children.
+INTERRUPTIBLE = "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
 LAUNCH = "import sys\nfrom course_lib import distributed\ndistributed.launch(sys.argv[1])\n"
 
 
 def started(path: Path) -> subprocess.Popen:
     """Start a launch in a process of its own, as a notebook's kernel is, and wait until its ranks are at work."""
-    command = [sys.executable, "-u", "-c", LAUNCH, path]
+    command = [sys.executable, "-u", "-c", INTERRUPTIBLE + LAUNCH, path]
     kernel = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     while "at work" not in (line := kernel.stdout.readline()):
         assert line, kernel.stderr.read()
