@@ -31,7 +31,7 @@ def save(run: Run) -> None:
         "recipe": _recipe(run.config, run.ranks),
         "model": exchange.unwrapped(run.model).state_dict(),
         "optimizer": run.optimizer.state_dict(),
-        "scaler": run.scaler.state_dict(),
+        "scaler": run.scaler and run.scaler.state_dict(),
         "ranks": everyones,
     }
     checkpoint.save(run.config.checkpoint, state, step=run.epoch * run.length + run.batch)
@@ -55,7 +55,8 @@ def restore(run: Run) -> None:
         )
     exchange.unwrapped(run.model).load_state_dict(state["model"])
     run.optimizer.load_state_dict(state["optimizer"])
-    run.scaler.load_state_dict(state["scaler"])
+    if run.scaler is not None:
+        run.scaler.load_state_dict(state["scaler"])
     own = state["ranks"][exchange.number()]
     for name, value in own["counters"].items():
         setattr(run, name, device.move(value, run.device) if name in ("loss_sum", "correct") else value)

@@ -24,7 +24,7 @@ class Run:
     length: int  # batches in an epoch
     total: int  # optimizer steps in the whole run
     autocast: object
-    scaler: torch.amp.GradScaler
+    scaler: torch.amp.GradScaler | None  # for fp16 alone
     loss_sum: torch.Tensor  # () over the samples of this epoch
     correct: torch.Tensor  # () right answers in this epoch
     ranks: int = 1  # that train this model together
@@ -41,24 +41,28 @@ class Run:
 
 def step(run: Run, inputs: torch.Tensor, targets: torch.Tensor) -> None:
     """Train on one micro-batch; at the end of a group of `accumulate` of them, update the weights."""
-    config, optimizer = run.config, run.optimizer
+    config, optimizer, scaler = run.config, run.optimizer, run.scaler
     with run.autocast:
         outputs = run.forward(inputs)
         loss = run.loss(outputs, targets)
     share = loss if config.accumulate == 1 else loss / group_size(run)
-    run.scaler.scale(share).backward()  # without fp16 the scaler passes all through
+    (share if scaler is None else scaler.scale(share)).backward()
 
     run.batch += 1
     if run.batch % config.accumulate == 0 or run.batch == run.length:
         if config.clip is not None:
-            run.scaler.unscale_(optimizer)
+            if scaler is not None:
+                scaler.unscale_(optimizer)
             clip_gradients(run.weights, config.clip)
         if config.schedule != "constant" or config.warmup:
             factor = rate_factor(config, run.steps, run.total)
             for parameters in optimizer.param_groups:
                 parameters["lr"] = parameters["initial_lr"] * factor
-        run.scaler.step(optimizer)
-        run.scaler.update()
+        if scaler is None:
+            optimizer.step()
+        else:
+            scaler.step(optimizer)
+            scaler.update()
         for weight in run.weights:
             weight.grad = None
         run.steps += 1

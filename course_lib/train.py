@@ -160,7 +160,7 @@ def _start(model, batches, config, loss, make_optimizer) -> Run:
         length=len(batches),
         total=_total_steps(batches, config),
         autocast=device.autocast(config.precision, on),
-        scaler=torch.amp.GradScaler(on.type, enabled=config.precision == "fp16"),
+        scaler=torch.amp.GradScaler(on.type) if config.precision == "fp16" else None,
         loss_sum=torch.zeros((), device=on),
         correct=torch.zeros((), dtype=torch.int64, device=on),
         ranks=ranks,
@@ -174,19 +174,21 @@ def _train_epoch(run: Run, bar) -> None:
     config = run.config
     run.model.train()
     began = time.perf_counter()
-    batches, take = (_batches(run), step) if run.checked else (checks.first_checked("batches", _batches(run)), _first_step)
+    batches = _batches(run)
+    if not run.checked:
+        batches = checks.first_checked("batches", batches)
+    take = step if run.ranks == 1 else _step_as_rank
     for inputs, targets in batches:
         if config.channels_last and inputs.dim() == 4:
             inputs = inputs.contiguous(memory_format=torch.channels_last)
         try:
-            if run.ranks == 1:
+            if run.checked:
                 take(run, inputs, targets)
             else:
-                _as_rank(take, run, inputs, targets)
+                _first_step(take, run, inputs, targets)
         except Exception as error:
             checks.note(error, f"in batch {run.batch} of epoch {run.epoch}", inputs, targets)
             raise
-        take = step
         if bar is not None:
             bar.update()
         if config.checkpoint_every and _is_due(run):
@@ -198,20 +200,20 @@ def _train_epoch(run: Run, bar) -> None:
     checks.check_count(run.epoch, run.batch, run.length)
 
 
-def _as_rank(take: Callable, run: Run, inputs: torch.Tensor, targets: torch.Tensor) -> None:
+def _step_as_rank(run: Run, inputs: torch.Tensor, targets: torch.Tensor) -> None:
     """Take a step as one of several ranks, whose gradients are averaged once for an update, in its last micro-batch."""
     updates = (run.batch + 1) % run.config.accumulate == 0 or run.batch + 1 == run.length
     with nullcontext() if updates or not hasattr(run.model, "no_sync") else run.model.no_sync():
-        take(run, inputs, targets)
+        step(run, inputs, targets)
 
 
-def _first_step(run: Run, inputs: torch.Tensor, targets: torch.Tensor) -> None:
+def _first_step(take: Callable, run: Run, inputs: torch.Tensor, targets: torch.Tensor) -> None:
     """Take a step in which shapes, types and the loss are checked before a weight is changed. The others pay nothing."""
     loss = run.loss
     labels = run.batches.tensors[1] if isinstance(run.batches, TensorBatches) else None
     run.loss = checks.checked_loss(loss, labels, run.config.accuracy)
     try:
-        step(run, inputs, targets)
+        take(run, inputs, targets)
     finally:
         run.loss = loss
     run.checked = True
