@@ -6,7 +6,7 @@ BIN := .venv/bin
 LAB := --ServerApp.port=$(PORT) $(if $(filter none,$(BROWSER)),--no-browser) $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .DEFAULT_GOAL := lab
-.PHONY: lab test setup install exercises grade reference readme strip bench
+.PHONY: lab test setup install exercises grade base reference readme strip bench
 
 lab: setup  ## open JupyterLab on the first lesson
 	$(BIN)/jupyter lab $(LAB) notebooks/00_start_here.ipynb
@@ -33,6 +33,9 @@ exercises: setup  ## generate exercises/ from solutions/
 
 grade: setup  ## grade grading/submitted/<student>/<exercise>/<notebook>.ipynb
 	$(BIN)/python -m grading
+
+base: setup  ## train the base model of the lessons on smaller models again, and ship its weights
+	$(BIN)/python -m tools.base
 
 reference: setup  ## run every lesson here and promote its records to this machine's reference
 	$(BIN)/python -m tools.reference

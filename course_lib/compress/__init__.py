@@ -1,0 +1,5 @@
+"""Smaller models: weights on disk and the base model that the lessons share."""
+
+from .weights import base_model, base_record, load_weights, save_weights
+
+__all__ = ["base_model", "base_record", "load_weights", "save_weights"]
