@@ -32,7 +32,7 @@ ARROWS = {
     "resume": {"step", "config", "device", "checkpoint", "distributed"},
     "train": {"step", "resume", "checks", "config", "device", "data", "distributed"},
     "ensemble": {"train", "checks", "config", "device", "data"},
-    "compress": {"models", "records"},
+    "compress": {"models", "records", "measure", "memory", "intervals"},
     "explore": {"records", "measure", "schedules"},
 }
 DRAWING = {"matplotlib", "ipywidgets", "IPython", "traitlets"}
