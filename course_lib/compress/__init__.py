@@ -2,19 +2,24 @@
 
 from .footprint import footprint, macs
 from .prune import harden, mask_globally, mask_layers, prunable, remove_channels, sparsity
+from .quantize import Engine, dynamic_int8, onnx_engine, static_int8
 from .weights import base_model, base_record, load_weights, save_weights
 
 __all__ = [
+    "Engine",
     "base_model",
     "base_record",
+    "dynamic_int8",
     "footprint",
     "harden",
     "load_weights",
     "macs",
     "mask_globally",
     "mask_layers",
+    "onnx_engine",
     "prunable",
     "remove_channels",
     "save_weights",
     "sparsity",
+    "static_int8",
 ]
