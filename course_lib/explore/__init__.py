@@ -1,13 +1,14 @@
 """What a learner sees and touches: predictions, the trade-off explorer, tables.
 
 This is the only part of the library that needs matplotlib and ipywidgets. Every widget has a plain function of the same
-content (`tradeoff` -> `tradeoff_figure`, the reveal of a `Guess` -> `prediction_figure`), so that a page on GitHub or a
-run without a browser shows it too.
+content (`tradeoff` -> `tradeoff_figure`, `plane` -> `plane_figure`, the reveal of a `Guess` -> `prediction_figure`), so
+that a page on GitHub or a run without a browser shows it too.
 """
 
 from .explorer import tradeoff
 from .figures import Picture, prediction_figure, tradeoff_figure
 from .guess import Guess, predict
+from .plane import plane, plane_figure
 from .points import pareto
 from .simulated import sliders, timeline_figure
 from .tables import Table, results_table
@@ -17,6 +18,8 @@ __all__ = [
     "Picture",
     "Table",
     "pareto",
+    "plane",
+    "plane_figure",
     "predict",
     "prediction_figure",
     "results_table",

@@ -25,7 +25,7 @@ BLUE, VERMILION, GREY = "#0072B2", "#D55E00", "#666666"
 OWN = {"color": BLUE, "marker": "o"}
 BESIDE = {"color": VERMILION, "marker": "s"}
 DASHES = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 3)))
-TICKS = {"s": "s", "bytes": "B"}
+TICKS = {"s": "s", "bytes": "B", "MACs": ""}
 
 
 class Picture(Figure):
@@ -78,22 +78,52 @@ def encoded(canvas: FigureCanvasAgg) -> bytes:
     return buffer.getvalue()
 
 
-class TradeoffPlot:
-    """One Picture that is kept: `draw` lays out axes and points, `highlight` only moves the marks of one knob value.
+class MarkedPlot:
+    """One Picture that is kept, with artists that move over it: its titles, and those in `moving`.
 
-    Marks and title are "animated", in matplotlib's word: an ordinary draw leaves them out, `frame` draws them over a copy
-    of the rest. Drawing everything for every move of a slider would take some ten times as long.
+    They are "animated", in matplotlib's word: an ordinary draw leaves them out, `frame` draws them over a copy of the
+    rest. Drawing everything for every move of a slider would take some ten times as long.
     """
 
+    def __init__(self, width: float, height: float):
+        """`width` and `height` in inches."""
+        self.picture = Picture(width, height)
+        self.clear()
+
+    def clear(self) -> None:
+        """Take everything out of the picture."""
+        self.picture.clear()
+        self.moving: list[Line2D] = []
+        self._rest = None
+
+    def frame(self) -> bytes:
+        """The picture as it now stands, as PNG bytes."""
+        canvas = self.picture.canvas
+        if self._rest is None:
+            self.draw_rest()
+            self._rest = canvas.copy_from_bbox(self.picture.bbox)
+        canvas.restore_region(self._rest)
+        for artist in self.moving + [axes.title for axes in self.picture.axes]:
+            artist.axes.draw_artist(artist)
+        return encoded(canvas)
+
+    def draw_rest(self) -> None:
+        """Draw all that does not move onto the canvas."""
+        self.picture.canvas.draw()
+
+
+class TradeoffPlot(MarkedPlot):
+    """The picture of the explorer: `draw` lays out axes and points, `highlight` only moves the marks of one knob value."""
+
     def __init__(self, lesson: str, knob: str):
-        self.picture = Picture(7.2, 3.9)  # grows by the lines of the legend
+        super().__init__(7.2, 3.9)  # grows by the lines of the legend
         self._lesson, self._knob = lesson, knob
         self._marks = []
-        self._rest = None
 
     def draw(self, sources: Sequence[pts.Source], x: str, y: str, log_x: bool, log_y: bool) -> None:
         """Draw everything but the highlight; when that cannot be done, say why in words."""
-        self._marks, self._rest = [], None
+        self.clear()
+        self._marks = []
         self.picture.set_layout_engine("constrained")
         problem = pts.problem(self._lesson, sources, x, y, self._knob)
         if problem:
@@ -102,7 +132,6 @@ class TradeoffPlot:
         offered = pts.axes(result for source in sources for result in source.results)
         self._x, self._y = offered[x], offered[y]
         drawn = [(source, pts.points(source.results, self._x, self._y, self._knob)) for source in sources]
-        self.picture.clear()
         self._axes = self.picture.add_subplot()
         names = list(dict.fromkeys(point.series for _, points in drawn for point in points))
         for source, points in drawn:
@@ -130,17 +159,6 @@ class TradeoffPlot:
             for _, source, points in self._marks
         ]
 
-    def frame(self) -> bytes:
-        """The picture as it now stands, as PNG bytes."""
-        canvas = self.picture.canvas
-        if self._rest is None:
-            canvas.draw()
-            self._rest = canvas.copy_from_bbox(self.picture.bbox)
-        canvas.restore_region(self._rest)
-        for artist in [mark for mark, _, _ in self._marks] + [axes.title for axes in self.picture.axes]:
-            artist.axes.draw_artist(artist)
-        return encoded(canvas)
-
     def _draw_source(self, source: pts.Source, points: list[pts.Point], names: list[str]) -> None:
         style = OWN if source.own else BESIDE
         front = pts.front(points, self._x, self._y)
@@ -152,7 +170,8 @@ class TradeoffPlot:
             if series:
                 self._draw_series(series, {**style, "linestyle": DASHES[index % len(DASHES)]})
         big = {"markersize": 13, "markeredgecolor": "black", "linestyle": "none", "zorder": 5}
-        self._marks.append((self._axes.plot([], [], animated=True, **big, **style)[0], source, points))
+        self.moving += self._axes.plot([], [], animated=True, **big, **style)
+        self._marks.append((self.moving[-1], source, points))
 
     def _draw_series(self, series: list[pts.Point], style: dict) -> None:
         xs, ys = [point.x for point in series], [point.y for point in series]
@@ -168,8 +187,8 @@ class TradeoffPlot:
         # a logarithmic axis would drop what is not above zero without a word
         log_x, log_y = log_x and all(p.x > 0 for p in drawn), log_y and all(p.y > 0 for p in drawn)
         axes.set(xscale="log" if log_x else "linear", yscale="log" if log_y else "linear")
-        _label(axes.xaxis, self._x, log_x)
-        _label(axes.yaxis, self._y, log_y)
+        label_axis(axes.xaxis, self._x, log_x)
+        label_axis(axes.yaxis, self._y, log_y)
         axes.grid(alpha=0.3)
         axes.set_title(" ", animated=True)  # room for the highlighted setting
         lines = []
@@ -198,7 +217,7 @@ def _origin(source: pts.Source, points: list[pts.Point]) -> str:
     return source.label(point.result for point in points)
 
 
-def _label(side: Axis, axis: pts.Axis, log: bool) -> None:
+def label_axis(side: Axis, axis: pts.Axis, log: bool) -> None:
     """Label and ticks of one side: "200 µs", "20 k", "0.5", rather than powers of ten."""
     side.set_label_text(axis.label)
     if log:

@@ -7,6 +7,12 @@ SCALES = {
     "s": ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns")),
     "bytes": ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "bytes")),
 }
+NAMES = {
+    "bytes": "size",
+    "macs": "multiply-accumulates",
+    "latency_1": "latency at batch 1",
+    "latency_64": "latency at batch 64",
+}
 RISES = ("accuracy", "speed-up", "speedup", "throughput", "hit rate", "correct", "sparsity")
 
 
@@ -43,7 +49,7 @@ def span(middle: float, low: float, high: float, unit: str) -> str:
 
 def words(name: str) -> str:
     """A metric's or knob's name as prose: "step_seconds" -> "step seconds"."""
-    return name.replace("_", " ")
+    return NAMES.get(name, name.replace("_", " "))
 
 
 def falls(metric: str, unit: str) -> bool:

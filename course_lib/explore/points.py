@@ -36,7 +36,7 @@ def pareto(points: Sequence[Sequence[float]], minimise: Sequence[bool]) -> list[
 
 @dataclass(frozen=True)
 class Source:
-    """The results of one lesson from one machine. `own`: the learner's, on the machine used last; `origin`: in words."""
+    """The results of some lessons from one machine. `own`: the learner's, on the machine used last; `origin`: in words."""
 
     results: tuple[records.Result, ...]
     own: bool
@@ -48,18 +48,18 @@ class Source:
         return f"{self.origin}; data: {data}" if data else self.origin
 
 
-def sources(lesson: str) -> tuple[Source | None, list[Source]]:
-    """The learner's own results of a lesson (on the machine used last; None without any), and what to hold beside them.
+def sources(*lessons: str) -> tuple[Source | None, list[Source]]:
+    """The learner's own results of these lessons (on the machine used last; None without any), and what to hold beside.
 
-    Beside them stand the shipped references, and the learner's results on other machines.
+    That are the shipped references, and the learner's results on other machines.
     """
     groups: dict[str, list[records.Result]] = {}
     for result in records.my_store().read():
-        if result.lesson == lesson:
+        if result.lesson in lessons:
             slug = records.machine_slug(result.machine)
             groups[slug] = [*groups.pop(slug, []), result]  # re-inserted, so that the machine used last comes last
     own = groups.popitem()[1] if groups else None
-    shipped = [[r for r in results if r.lesson == lesson] for results in records.references().values()]
+    shipped = [[r for r in results if r.lesson in lessons] for results in records.references().values()]
     beside = [_source(results, f"recorded on {machine_name(results[-1].machine)}") for results in shipped if results]
     beside += [_source(r, f"measured earlier on your {machine_name(r[-1].machine)}") for r in groups.values()]
     if own is None:

@@ -54,7 +54,7 @@ def results_table(results: Sequence[records.Result], metrics: Sequence[str]) -> 
     rows = [
         [words(result.variant)]
         + [setting(result.knobs[name]) if name in result.knobs else "-" for name in knobs]
-        + [_cell(result, name) for name in metrics]
+        + [cell(result, name) for name in metrics]
         for result in results
     ]
     return Table(["variant", *map(words, [*knobs, *metrics])], rows, _caption(results))
@@ -70,7 +70,8 @@ def setting(value) -> str:
     return {True: "on", False: "off"}[value] if isinstance(value, bool) else str(value)
 
 
-def _cell(result: records.Result, metric: str) -> str:
+def cell(result: records.Result, metric: str) -> str:
+    """The median of a metric's repeats with its interval and unit; "-" where the result has no such metric."""
     if metric not in result.values:
         return "-"
     values, unit = result.values[metric], result.units[metric]
