@@ -1,14 +1,19 @@
 """Smaller models: weights on disk and the base model that the lessons share."""
 
+from .distill import Distillation, Hinted, answers, divergence, with_answers
 from .footprint import footprint, macs
 from .prune import harden, mask_globally, mask_layers, prunable, remove_channels, sparsity
 from .quantize import Engine, dynamic_int8, onnx_engine, static_int8
 from .weights import base_model, base_record, load_weights, save_weights
 
 __all__ = [
+    "Distillation",
     "Engine",
+    "Hinted",
+    "answers",
     "base_model",
     "base_record",
+    "divergence",
     "dynamic_int8",
     "footprint",
     "harden",
@@ -22,4 +27,5 @@ __all__ = [
     "save_weights",
     "sparsity",
     "static_int8",
+    "with_answers",
 ]
