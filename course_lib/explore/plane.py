@@ -88,7 +88,7 @@ class Plane(widgets.VBox):
         self.every = widgets.Button(description="all or none", tooltip="Show all methods, or hide all when all are shown")
 
     def _labelled(self, name: str, boxes: Collection[widgets.Widget]) -> widgets.HBox:
-        label = widgets.HTML(f"<div style='width: 106px; text-align: right'>{name}</div>")
+        label = widgets.HTML(f"<div style='width: 110px; padding-right: 8px; text-align: right'>{name}</div>")
         return widgets.HBox([label, widgets.HBox([*boxes], layout={"flex_flow": "row wrap", "grid_gap": "0 14px"})])
 
     def _flip(self) -> None:
@@ -108,14 +108,14 @@ class Plane(widgets.VBox):
         beside = [] if self.beside.value is None else [self._others[self.beside.value]]
         self._shown = [source for source in (self._own, *beside) if source]
         self._plot.draw(self._shown, self.across.value, [name for name, box in self.methods.items() if box.value])
-        self.table.value = "".join(_drawn_table(*drawn) for drawn in self._plot.drawn)
+        self.table.value = _in_a_box("".join(_drawn_table(*drawn) for drawn in self._plot.drawn))
         self._ring()
 
     def _ring(self) -> None:
         chosen = [stage for stage, box in self.stages.items() if box.value]
         self._plot.ring(chosen)
         self.picture.show(self._plot.frame(), self._plot.picture.alt)
-        self.said.value = "".join(_told(source, chosen) for source in self._shown) + _missing(self._own)
+        self.said.value = _in_a_box("".join(_told(source, chosen) for source in self._shown) + _missing(self._own))
 
 
 def _box(name: str, value: bool) -> widgets.Checkbox:
@@ -156,8 +156,14 @@ def _missing(own: pts.Source | None) -> str:
     return _paragraph(f"Nothing of yours yet from {', '.join(absent)}: run it to see its models here.") if absent else ""
 
 
+def _in_a_box(tables: str) -> str:
+    """Long tables scroll in a box of their own, which the keyboard reaches; their rows stay one line high."""
+    inner = f'<div style="width: max-content">{tables}</div>'
+    return f'<div tabindex="0" style="max-height: 26em; overflow: auto">{inner}</div>'
+
+
 def _paragraph(text: str) -> str:
-    return f"<p>{html.escape(text)}</p>"
+    return f'<p style="max-width: 90ch">{html.escape(text)}</p>'
 
 
 def _named(result: records.Result) -> str:
