@@ -38,6 +38,8 @@ SYSTEM_PACKAGES = {
     "chromium": (["chromium", "--version"], "sudo apt-get install chromium chromium-driver"),
     "bubblewrap": (["bwrap", "--unshare-all", "--ro-bind", "/", "/", "true"], "sudo apt-get install bubblewrap"),
     "iproute2": (["ip", "-Version"], "sudo apt-get install iproute2"),
+    # Debian keeps the server's commands out of the PATH
+    "postgresql": (["sh", "-c", "ls /usr/lib/postgresql/*/bin/initdb || command -v initdb"], "sudo apt-get install postgresql"),
 }
 
 # Tried with the system's own commands, so that an error in the test's code cannot pass for a machine that forbids them.

@@ -21,6 +21,7 @@ ARROWS = {
     "store": set(),
     "schedules": set(),
     "exercises": set(),
+    "search": set(),
     "data": set(),
     "distributed": set(),
     "config": {"device"},
