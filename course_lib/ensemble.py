@@ -69,6 +69,43 @@ def train_ensemble(
     return _epochs(list(models), batches, config, list(seeds), loss, optimizer or fused_adamw(config), test)
 
 
+def stack(models: Sequence[nn.Module], loss: Callable) -> tuple[dict, dict, Callable]:
+    """Stack S copies of one architecture: (weights, buffers, loss_of_one), for loops of your own.
+
+    `weights` and `buffers` are name -> (S, *shape); the weights ask for gradients, and the models keep theirs.
+    `loss_of_one(weights, buffers, inputs, targets)` is the loss of one copy on one batch; `torch.func.vmap` makes of it
+    the losses of all. Raises TypeError or ValueError for models that are no copies of one architecture.
+    """
+    _check_copies(models, range(len(models)) if isinstance(models, Sequence) else ())
+    weights, buffers = stack_module_state(list(models))
+    skeleton = copy.deepcopy(models[0]).to("meta")
+
+    def loss_of_one(weights, buffers, inputs, targets):
+        return loss(functional_call(skeleton, (weights, buffers), (inputs,)), targets)
+
+    return weights, buffers, loss_of_one
+
+
+def evaluate_each(
+    model: nn.Module,
+    weights: dict[str, torch.Tensor],
+    batches: TensorBatches,
+    *,
+    on: str | torch.device = "cpu",
+    loss=F.cross_entropy,
+) -> list[tuple[float, float | None]]:
+    """Return train.evaluate of `model` with the weights of each copy in turn: S pairs (mean loss, share of right answers).
+
+    `weights`: name -> (S, *shape), all that `model` has; `model` ends with those of the last copy. Raises as evaluate
+    does, and torch's RuntimeError for weights that are not the model's.
+    """
+    results = []
+    for i in range(len(next(iter(weights.values())))):
+        model.load_state_dict({name: weight[i] for name, weight in weights.items()})
+        results.append(evaluate(model, batches, on=on, loss=loss))
+    return results
+
+
 def _check_copies(models: Sequence[nn.Module], seeds: Sequence[int]) -> None:
     for name, value in (("models", models), ("seeds", seeds)):
         if not isinstance(value, Sequence) or isinstance(value, str):
@@ -107,12 +144,7 @@ def _epochs(models, batches, config, seeds, loss, make_optimizer, test) -> Itera
     for tried in (batches, test):  # one copy on one batch: under vmap an error would be harder to read
         if tried is not None:
             evaluate(models[0], [next(iter(tried))], on=on, loss=loss, autocast=autocast)
-    weights, buffers = stack_module_state(models)  # name -> (S, *shape)
-    skeleton = copy.deepcopy(models[0]).to("meta")
-
-    def loss_of_one(weights, buffers, inputs, targets):
-        return loss(functional_call(skeleton, (weights, buffers), (inputs,)), targets)
-
+    weights, buffers, loss_of_one = stack(models, loss)
     losses_of_all = vmap(loss_of_one, randomness="different")
     stacked = list(weights.values())
     optimizer = make_optimizer(stacked)

@@ -34,6 +34,20 @@ def mean_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, 
     return float(data.mean()), float(half)
 
 
+def share_interval(outcomes: Sequence[bool], z: float = 1.959964) -> tuple[float, float, float]:
+    """(share, low, high): how many of the outcomes are True, with the 95 % interval of E. B. Wilson (1927).
+
+    Unlike a bootstrap it knows that none of eight is not none at all. `z`: the normal quantile of another level. Raises
+    ValueError for no outcomes, or for others than 0 and 1.
+    """
+    data = _numbers(outcomes, least=1)
+    if not np.isin(data, (0, 1)).all():
+        raise ValueError(f"outcomes: {outcomes!r} is not allowed; it is a list of True and False")
+    n, share = len(data), float(data.mean())
+    middle, half = share + z * z / (2 * n), z * math.sqrt(share * (1 - share) / n + (z / (2 * n)) ** 2)
+    return share, max(0.0, (middle - half) / (1 + z * z / n)), min(1.0, (middle + half) / (1 + z * z / n))
+
+
 def check_whole(name: str, value: int, least: int) -> None:
     """Raise ValueError unless `value` is a whole number of `least` or more."""
     if isinstance(value, bool) or not isinstance(value, int) or value < least:

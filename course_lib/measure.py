@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 
 from course_lib.device import synchronize
-from course_lib.intervals import bootstrap_interval, check_whole, mean_interval
+from course_lib.intervals import bootstrap_interval, check_whole, mean_interval, share_interval
 from course_lib.memory import check_callable, parameter_bytes, peak_memory, saved_bytes
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "parameter_bytes",
     "peak_memory",
     "saved_bytes",
+    "share_interval",
     "time_call",
 ]
 

@@ -10,7 +10,7 @@ from .figures import Picture, prediction_figure, tradeoff_figure
 from .guess import Guess, predict
 from .plane import plane, plane_figure
 from .points import pareto
-from .simulated import sliders, timeline_figure
+from .simulated import paths_figure, sliders, timeline_figure
 from .tables import Table, results_table
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "Picture",
     "Table",
     "pareto",
+    "paths_figure",
     "plane",
     "plane_figure",
     "predict",

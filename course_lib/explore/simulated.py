@@ -1,12 +1,13 @@
 """What was simulated, drawn so that nobody takes it for measured: timelines, and pictures that follow sliders."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import ipywidgets as widgets
+import numpy as np
 
 from course_lib.schedules import Timeline
 
-from .figures import Picture, encoded
+from .figures import VERMILION, Picture, encoded
 from .pieces import LabelledImage, guarded
 
 # Grey is sent, colour is computed; the first letter of a task's name chooses.
@@ -42,6 +43,47 @@ def _bar(ax, row: int, name: str, start: float, end: float, readable: float) -> 
     ax.barh(row, end - start, left=start, height=0.9, color=SHADES.get(name[0], "#CCCCCC"), edgecolor="white")
     if end - start >= readable:
         ax.text((start + end) / 2, row, name.split()[0], ha="center", va="center", fontsize=6.5)
+
+
+def paths_figure(
+    paths: Mapping[str, np.ndarray],
+    height: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    *,
+    x: tuple[float, float],
+    y: tuple[float, float],
+    captions: Mapping[str, str],
+) -> Picture:
+    """Draw computed paths through a landscape, a panel each: `paths` has (points, 2) each, in order; a dot a point.
+
+    `height(x, y)` gives the landscape at arrays of one shape, shown by contour lines that halve from one to the next;
+    `x` and `y` are the limits of the panels, whatever a path does beyond them. A path's caption stands in its title.
+    Raises ValueError for no paths, for one of another shape, or for one without a caption.
+    """
+    if not paths:
+        raise ValueError("paths: none is not allowed; it is a dictionary from names to points (N, 2), one or more")
+    for name, points in paths.items():
+        if np.ndim(points) != 2 or np.shape(points)[1] != 2:
+            raise ValueError(f"paths[{name!r}]: shape {np.shape(points)} is not allowed; it is (points, 2)")
+        if name not in captions:
+            raise ValueError(f"captions: {name!r} is missing; every path has one")
+    columns = min(4, len(paths))
+    rows = -(-len(paths) // columns)
+    picture = Picture(2.5 * columns, 2.3 * rows + 0.3)
+    panels = picture.subplots(rows, columns, squeeze=False).flat
+    across, up = np.meshgrid(np.linspace(*x, 80), np.linspace(*y, 80))
+    ground = height(across, up)
+    levels = ground.max() * 2.0 ** np.arange(-9, 1)
+    for (name, points), ax in zip(paths.items(), panels, strict=False):
+        ax.contour(across, up, ground, levels=levels, colors="#BBBBBB", linewidths=0.6)
+        ax.plot(*np.transpose(points), ".-", color=VERMILION, linewidth=0.8, markersize=3)
+        ax.set(xlim=x, ylim=y, xticks=[], yticks=[])
+        ax.set_title(f"{name}: {captions[name]}", fontsize=9)
+    for ax in panels:  # what the paths left over
+        ax.axis("off")
+    picture.suptitle("computed", fontsize=9)
+    spoken = [f"{name}: {captions[name]}" for name in paths]
+    picture.alt = f"Computed paths: {'; '.join(spoken)}."
+    return picture
 
 
 def sliders(

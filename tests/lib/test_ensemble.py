@@ -7,7 +7,7 @@ from torch import nn
 from course_lib import models
 from course_lib.config import Config
 from course_lib.data.loaders import TensorBatches
-from course_lib.ensemble import train_ensemble
+from course_lib.ensemble import evaluate_each, stack, train_ensemble
 from course_lib.train import evaluate, train
 
 SEEDS = (3, 11, 40)
@@ -98,3 +98,40 @@ def test_a_smaller_last_batch_is_refused():
         train_ensemble(
             seeded(models.mlp), TensorBatches(x, y, batch_size=48, drop_last=False), Config(device="cpu"), seeds=SEEDS
         )
+
+
+def test_a_stack_computes_what_each_copy_does():
+    nets, batches = seeded(norm_net), problem()
+    inputs, targets = next(iter(batches))
+    weights, buffers, loss_of_one = stack([net.eval() for net in nets], nn.functional.cross_entropy)
+    assert weights.keys() | buffers.keys() == nets[0].state_dict().keys()
+    losses = torch.vmap(loss_of_one, in_dims=(0, 0, None, None))(weights, buffers, inputs, targets)
+    losses.sum().backward()
+    for i, net in enumerate(nets):
+        alone = nn.functional.cross_entropy(net(inputs), targets)
+        alone.backward()
+        torch.testing.assert_close(losses[i], alone)
+        for name, weight in net.named_parameters():
+            torch.testing.assert_close(weights[name].grad[i], weight.grad)
+
+
+def test_each_copy_of_a_stack_is_evaluated():
+    nets, batches = seeded(models.mlp), problem()
+    weights, _, _ = stack(nets, nn.functional.cross_entropy)
+    seen = evaluate_each(models.mlp(), weights, batches)
+    assert seen == [evaluate(net, batches) for net in nets]
+    assert len({loss for loss, _ in seen}) == len(SEEDS)
+
+
+@pytest.mark.parametrize(
+    "nets, error, message",
+    [
+        ([], ValueError, "at least one"),
+        (models.mlp(), TypeError, "models: Sequential"),
+        ([models.mlp(), models.mlp(hidden=32)], ValueError, "two of different weights"),
+        ([models.mlp(), None], TypeError, "NoneType"),
+    ],
+)
+def test_what_cannot_be_stacked(nets, error, message):
+    with pytest.raises(error, match=message):
+        stack(nets, nn.functional.cross_entropy)

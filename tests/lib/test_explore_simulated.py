@@ -1,6 +1,7 @@
 """Timelines drawn, and pictures that follow sliders."""
 
 import ipywidgets as widgets
+import numpy as np
 import pytest
 
 from course_lib import explore
@@ -57,3 +58,31 @@ def test_an_error_while_drawing_is_shown_and_goes_away():
     assert "b is too large" in note.value
     controls["b"].value = 2
     assert note.value == ""
+
+
+def bowl(x, y):
+    return x**2 + y**2
+
+
+def test_paths_are_called_computed_and_drawn_in_the_colour_of_computation():
+    paths = {name: np.array([[-1, 1], [0, 0.5], [9, 9]]) for name in "abcde"}
+    picture = explore.paths_figure(paths, bowl, x=(-2, 2), y=(-1, 1), captions=dict.fromkeys(paths, "2 steps"))
+    assert picture.get_suptitle() == "computed" and "Computed" in picture.alt and "e: 2 steps" in picture.alt
+    panels = [ax for ax in picture.axes if ax.lines]
+    assert len(panels) == 5 and [ax.axison for ax in picture.axes] == [True] * 5 + [False] * 3
+    for ax in panels:
+        assert ax.lines[0].get_xydata().tolist() == [[-1, 1], [0, 0.5], [9, 9]]
+        assert ax.lines[0].get_color() == "#D55E00" and ax.get_xlim() == (-2, 2) and ax.get_ylim() == (-1, 1)
+
+
+@pytest.mark.parametrize(
+    "paths, captions, message",
+    [
+        ({}, {}, "paths: none"),
+        ({"a": np.zeros(3)}, {"a": ""}, r"paths\['a'\]: shape"),
+        ({"a": np.zeros((3, 2))}, {}, "captions: 'a'"),
+    ],
+)
+def test_paths_that_cannot_be_drawn(paths, captions, message):
+    with pytest.raises(ValueError, match=message):
+        explore.paths_figure(paths, bowl, x=(-2, 2), y=(-1, 1), captions=captions)

@@ -110,3 +110,19 @@ def test_a_bad_number_of_resamples_is_refused(resamples):
 def test_the_ruler_offers_both():
     assert measure.bootstrap_interval is intervals.bootstrap_interval
     assert measure.mean_interval is intervals.mean_interval
+
+
+@pytest.mark.parametrize(
+    "hits, n, low, high", [(0, 8, 0, 0.3244), (8, 8, 0.6756, 1), (5, 10, 0.2366, 0.7634), (1, 1, 0.2065, 1)]
+)
+def test_the_interval_of_a_share_is_wilsons(hits, n, low, high):
+    outcomes = [True] * hits + [False] * (n - hits)
+    assert intervals.share_interval(outcomes) == pytest.approx((hits / n, low, high), abs=1e-4)
+    share, below, above = intervals.share_interval([not outcome for outcome in outcomes])
+    assert (1 - share, 1 - above, 1 - below) == pytest.approx((hits / n, low, high), abs=1e-4)
+
+
+@pytest.mark.parametrize("outcomes", [[], [0.5], [2], ["yes"], None])
+def test_a_share_is_of_true_and_false(outcomes):
+    with pytest.raises(ValueError, match="is not allowed"):
+        intervals.share_interval(outcomes)
