@@ -3,6 +3,18 @@
 WRONG[exercise][answer cell] lists at least three; each has to lose marks in that question's test.
 """
 
+import re
+
+
+def altered(answer: str, *changes: tuple[str, str]) -> str:
+    """The answer with each `old` of the changes (old, new), found in it exactly once, replaced by its `new`."""
+    for old, new in changes:
+        if answer.count(old) != 1:
+            raise ValueError(f"old: {old!r} is {answer.count(old)} times in the answer; it is there once")
+        answer = answer.replace(old, new)
+    return answer
+
+
 PAIRED_RATIO = [
     # the ratio of the medians; nothing refused
     """
@@ -561,54 +573,41 @@ def output_types(model, inputs, dtype):
 """,
 ]
 
+SCALED_STEP_RIGHT = """
+def scaled_step(loss, optimizer, scale, good, grow_after):
+    (loss * scale).backward()
+    gradients = [w.grad for group in optimizer.param_groups for w in group["params"] if w.grad is not None]
+    for gradient in gradients:
+        gradient /= scale
+    if not all(gradient.isfinite().all() for gradient in gradients):
+        return scale / 2, 0
+    optimizer.step()
+    return (scale * 2, 0) if good + 1 == grow_after else (scale, good + 1)
+"""
+
 SCALED_STEP = [
     # never divides by the scale
-    """
-def scaled_step(loss, optimizer, scale, good, grow_after):
-    (loss * scale).backward()
-    gradients = [w.grad for group in optimizer.param_groups for w in group["params"] if w.grad is not None]
-    if not all(gradient.isfinite().all() for gradient in gradients):
-        return scale / 2, 0
-    optimizer.step()
-    return (scale * 2, 0) if good + 1 == grow_after else (scale, good + 1)
-""",
+    altered(SCALED_STEP_RIGHT, ("    for gradient in gradients:\n        gradient /= scale\n", "")),
     # looks for infinities when the step is done
-    """
-def scaled_step(loss, optimizer, scale, good, grow_after):
-    (loss * scale).backward()
-    gradients = [w.grad for group in optimizer.param_groups for w in group["params"] if w.grad is not None]
-    for gradient in gradients:
-        gradient /= scale
-    optimizer.step()
-    if not all(gradient.isfinite().all() for gradient in gradients):
-        return scale / 2, 0
-    return (scale * 2, 0) if good + 1 == grow_after else (scale, good + 1)
-""",
+    altered(SCALED_STEP_RIGHT, ("    optimizer.step()\n", ""), ("    if not all", "    optimizer.step()\n    if not all")),
     # asks the first gradient alone
-    """
-def scaled_step(loss, optimizer, scale, good, grow_after):
-    (loss * scale).backward()
-    gradients = [w.grad for group in optimizer.param_groups for w in group["params"] if w.grad is not None]
-    for gradient in gradients:
-        gradient /= scale
-    if gradients[0].isinf().any():
-        return scale / 2, 0
-    optimizer.step()
-    return (scale * 2, 0) if good + 1 == grow_after else (scale, good + 1)
-""",
+    altered(SCALED_STEP_RIGHT, ("not all(gradient.isfinite().all() for gradient in gradients)", "gradients[0].isinf().any()")),
     # a scale that never grows
-    """
-def scaled_step(loss, optimizer, scale, good, grow_after):
-    (loss * scale).backward()
-    gradients = [w.grad for group in optimizer.param_groups for w in group["params"] if w.grad is not None]
-    for gradient in gradients:
-        gradient /= scale
-    if not all(gradient.isfinite().all() for gradient in gradients):
-        return scale / 2, 0
-    optimizer.step()
-    return scale, good + 1
-""",
+    altered(SCALED_STEP_RIGHT, ("(scale * 2, 0) if good + 1 == grow_after else (scale, good + 1)", "scale, good + 1")),
 ]
+
+TRAIN_STEP_RIGHT = """
+def train_step(model, inputs, targets, optimizer, scaler, largest):
+    optimizer.zero_grad()
+    with torch.autocast("cpu", dtype=torch.float16):
+        loss = F.cross_entropy(model(inputs), targets)
+    scaler.scale(loss).backward()
+    scaler.unscale_(optimizer)
+    nn.utils.clip_grad_norm_(model.parameters(), largest)
+    scaler.step(optimizer)
+    scaler.update()
+    return loss.item()
+"""
 
 TRAIN_STEP = [
     # only the call that does not exist was taken out
@@ -623,42 +622,11 @@ def train_step(model, inputs, targets, optimizer, scaler, largest):
     return loss.item()
 """,
     # clips what is still scaled
-    """
-def train_step(model, inputs, targets, optimizer, scaler, largest):
-    optimizer.zero_grad()
-    with torch.autocast("cpu", dtype=torch.float16):
-        loss = F.cross_entropy(model(inputs), targets)
-    scaler.scale(loss).backward()
-    nn.utils.clip_grad_norm_(model.parameters(), largest)
-    scaler.step(optimizer)
-    scaler.update()
-    return loss.item()
-""",
+    altered(TRAIN_STEP_RIGHT, ("    scaler.unscale_(optimizer)\n", "")),
     # never tells the scaler that the step is over
-    """
-def train_step(model, inputs, targets, optimizer, scaler, largest):
-    optimizer.zero_grad()
-    with torch.autocast("cpu", dtype=torch.float16):
-        loss = F.cross_entropy(model(inputs), targets)
-    scaler.scale(loss).backward()
-    scaler.unscale_(optimizer)
-    nn.utils.clip_grad_norm_(model.parameters(), largest)
-    scaler.step(optimizer)
-    return loss.item()
-""",
+    altered(TRAIN_STEP_RIGHT, ("    scaler.update()\n", "")),
     # scaled and unscaled as it should be, but all within autocast
-    """
-def train_step(model, inputs, targets, optimizer, scaler, largest):
-    optimizer.zero_grad()
-    with torch.autocast("cpu", dtype=torch.float16):
-        loss = F.cross_entropy(model(inputs), targets)
-        scaler.scale(loss).backward()
-        scaler.unscale_(optimizer)
-        nn.utils.clip_grad_norm_(model.parameters(), largest)
-        scaler.step(optimizer)
-        scaler.update()
-    return loss.item()
-""",
+    re.sub(r"^    (scaler|nn)\b", r"        \1", TRAIN_STEP_RIGHT, flags=re.MULTILINE),
 ]
 
 MASTER_SGD = [
