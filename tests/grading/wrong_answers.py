@@ -234,9 +234,7 @@ def bytes_moved(model):
 """,
 ]
 
-TRAIN_EPOCH = [
-    # a question at every step
-    """
+TRAIN_EPOCH_RIGHT = """
 def train_epoch(model, batches, optimizer):
     total, samples = 0.0, 0
     for inputs, labels in batches:
@@ -244,20 +242,15 @@ def train_epoch(model, batches, optimizer):
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        total, samples = total + loss.item() * len(labels), samples + len(labels)
-    return total / samples
-""",
-    # gradients that pile up
-    """
-def train_epoch(model, batches, optimizer):
-    total, samples = 0.0, 0
-    for inputs, labels in batches:
-        loss = F.cross_entropy(model(inputs), labels)
-        loss.backward()
-        optimizer.step()
         total, samples = total + loss.detach() * len(labels), samples + len(labels)
     return float(total) / samples
-""",
+"""
+
+TRAIN_EPOCH = [
+    # a question at every step
+    altered(TRAIN_EPOCH_RIGHT, ("loss.detach()", "loss.item()"), ("float(total)", "total")),
+    # gradients that pile up
+    altered(TRAIN_EPOCH_RIGHT, ("        optimizer.zero_grad()\n", "")),
     # the mean of batch means
     """
 def train_epoch(model, batches, optimizer):
@@ -271,17 +264,7 @@ def train_epoch(model, batches, optimizer):
     return torch.stack(losses).mean().item()
 """,
     # never asks: returns the tensor itself
-    """
-def train_epoch(model, batches, optimizer):
-    total, samples = 0.0, 0
-    for inputs, labels in batches:
-        loss = F.cross_entropy(model(inputs), labels)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        total, samples = total + loss.detach() * len(labels), samples + len(labels)
-    return total / samples
-""",
+    altered(TRAIN_EPOCH_RIGHT, ("float(total)", "total")),
 ]
 
 GPU_STEP = """
