@@ -1,7 +1,7 @@
-"""What the processes of a launch run: `agent`, torch's elastic launcher, which starts each `rank`, a worker file."""
+"""What a rank of a launch runs: the worker file, in a process that says how it goes and that no one has to look for."""
 
 import faulthandler
-import json
+import multiprocessing
 import os
 import runpy
 import signal
@@ -10,28 +10,9 @@ import time
 import traceback
 from pathlib import Path
 
+import numpy as np
+
 from course_lib.distributed import failures, processes, rank
-
-
-def run_agent(options: list[str]) -> None:
-    """Run torch's elastic launcher, and leave the exit codes of its ranks in a file if one failed."""
-    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-    from torch.distributed.run import parse_args, run
-
-    launch = os.environ[processes.LAUNCH]
-
-    def end():
-        processes.sweep(launch)
-        os._exit(1)
-
-    processes.end_with(os.getppid(), sys.stdin.fileno(), end)
-    try:
-        run(parse_args(options))
-    except ChildFailedError as error:
-        codes = {number: failure.exitcode for number, failure in error.failures.items()}
-        rank.write(Path(os.environ[rank.FOLDER]) / "codes.json", lambda path: path.write_text(json.dumps(codes)))
-        os._exit(1)
-    os._exit(0)  # nothing is left to do, and torch takes half a second to be taken down
 
 
 def run_rank(worker: str, *arguments: str) -> None:
@@ -39,7 +20,7 @@ def run_rank(worker: str, *arguments: str) -> None:
     _settle()
     _meet()
     sys.argv = [worker, *arguments]
-    sys.path[0] = str(Path(worker).parent)
+    sys.path.insert(0, str(Path(worker).parent))
     try:
         runpy.run_path(worker, run_name="__main__")
     except BaseException as error:
@@ -48,8 +29,8 @@ def run_rank(worker: str, *arguments: str) -> None:
         trace = _trace(error, worker)
         rank.note_failure(error, trace)
         print(trace, file=sys.stderr, flush=True)
-        if failures.kind(str(error)) == "waited":
-            time.sleep(1)  # the other ranks that wait are given the time to say so: what is left is the one that hangs
+        if failures.kind(f"{type(error).__name__}: {error}") != "own":
+            time.sleep(1)  # so that the rank at fault ends first, and the others that wait for it have the time to say so
         os._exit(1)  # at once: a group that is taken down in order could wait for the others
     _finish()
 
@@ -62,10 +43,14 @@ def _settle() -> None:
     with open(folder / "output", "wb", buffering=0) as output:
         os.dup2(output.fileno(), 1)
         os.dup2(output.fileno(), 2)
-    lifeline = os.dup(0)
-    with open(os.devnull, "rb") as nothing:
-        os.dup2(nothing.fileno(), 0)  # a worker that calls input() is told that there is none
-    launcher = os.getppid()
+    launcher, lifeline = os.getppid(), None
+    if multiprocessing.parent_process() is None:
+        lifeline = os.dup(0)
+        with open(os.devnull, "rb") as nothing:
+            os.dup2(nothing.fileno(), 0)  # a worker that calls input() is told that there is none
+    else:  # forked: input is closed, but the group and the state of random numbers are those of the process copied
+        os.setsid()
+        np.random.seed()
     processes.die_with_parent()
 
     def end():
@@ -73,7 +58,7 @@ def _settle() -> None:
             os.killpg(os.getpgrp(), signal.SIGKILL)
         os._exit(1)
 
-    processes.end_with(launcher, lifeline, end)
+    processes.end_with(launcher, end, lifeline)
     faulthandler.enable()  # a crash in compiled code leaves its place among the output
     if hasattr(faulthandler, "register"):  # not on Windows
         stack = open(folder / "stack", "w")  # noqa: SIM115  (open for as long as the process lives)
@@ -100,7 +85,4 @@ def _trace(error: BaseException, worker: str) -> str:
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "agent":
-        run_agent(sys.argv[2:])
-    else:
-        run_rank(*sys.argv[2:])
+    run_rank(*sys.argv[1:])

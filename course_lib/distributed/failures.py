@@ -62,8 +62,8 @@ def named(ranks: list[int]) -> str:
     return f"ranks {', '.join(map(str, ranks[:-1]))} and {ranks[-1]}"
 
 
-def explained(folder: Path, ranks: int, timeout: float | None) -> RankError:
-    """Return the error of a failed launch; `timeout` is the seconds that it was given, if they have run out.
+def explained(folder: Path, ranks: int, ended: str | None) -> RankError:
+    """Return the error of a failed launch; `ended` says of its ranks why it was ended before one of them failed, if it was.
 
     The first cause is looked for, in this order: an exception of a rank's own; a rank that was killed; a rank for which
     the others waited in vain; and only then a rank whose connection to another was lost, as that follows from the rest.
@@ -71,23 +71,24 @@ def explained(folder: Path, ranks: int, timeout: float | None) -> RankError:
     attempt = last_attempt(folder)
     notes = _notes(attempt)
     codes = _codes(folder, notes)
-    silent = {number: code for number, code in codes.items() if not (code < 0 and _tail(attempt / f"rank-{number}" / "stack"))}
+    silent = {number: code for number, code in codes.items() if not (code < 0 and _stack(attempt / f"rank-{number}"))}
     missing = [number for number in unfinished(attempt, ranks) if number not in silent]
     waited = [number for number in notes if kind(notes[number]["error"]) == "waited"]
-    waited += [number for number in silent if _aborted_by_watchdog(attempt, number, silent[number])]
+    waited += [number for number in range(ranks) if number not in notes and _aborted_by_watchdog(attempt, number)]
+    missing = [number for number in missing if number not in waited]
     own = [number for number in notes if kind(notes[number]["error"]) == "own"]
     if own:
         return _raised(own[0], notes)
     if killed := {number: code for number, code in silent.items() if number not in waited}:
         return _died(attempt, killed)
     if (waited and missing) or len(waited) > 1:
-        crossed = all("distributed_c10d.py" in _tail(attempt / f"rank-{number}" / "stack") for number in missing)
+        crossed = all(_in_collective(attempt, number) for number in missing)
         return _crossed(attempt, sorted(waited + missing), notes) if crossed else _hung(attempt, missing, waited)
     if notes:
         return _raised(next(iter(notes)), notes)
-    if timeout is not None:
-        head = f"{named(missing)} had not finished after {timeout:g} s (timeout={timeout:g})"
-        return RankError("\n".join([head, *_places(attempt, missing)]), missing)
+    if ended is not None:
+        stuck = [number for number in missing if not _in_collective(attempt, number)] or missing  # the rest waits for these
+        return RankError("\n".join([f"{named(stuck)} {ended}", *_places(attempt, missing)]), stuck)
     if codes:  # someone else asked a rank to end, and the launcher then the others
         first = min(codes, key=lambda number: (attempt / f"rank-{number}" / "stack").stat().st_mtime)
         return _died(attempt, {first: codes[first]})
@@ -99,7 +100,7 @@ def culprits(attempt: Path) -> list[int]:
     notes = _notes(attempt)
     own = [number for number in notes if kind(notes[number]["error"]) == "own"]
     places = [path for path in attempt.glob("rank-*") if not (path / "finished").exists()]
-    killed = [number_of(path) for path in places if number_of(path) not in notes and not _tail(path / "stack")]
+    killed = [number_of(path) for path in places if number_of(path) not in notes and not _stack(path)]
     return own[:1] or sorted(killed) or list(notes)[:1]
 
 
@@ -126,9 +127,14 @@ def _codes(folder: Path, notes: dict) -> dict[int, int]:
     return {int(number): code for number, code in codes.items() if int(number) not in notes}
 
 
-def _aborted_by_watchdog(attempt: Path, number: int, code: int) -> bool:
+def _aborted_by_watchdog(attempt: Path, number: int) -> bool:
     """Whether NCCL's watchdog, which raises nothing, has ended a rank that waited too long for the others."""
-    return code == -6 and "collective operation timeout" in _tail(attempt / f"rank-{number}" / "output")
+    return "Watchdog caught collective operation timeout" in _tail(attempt / f"rank-{number}" / "output")
+
+
+def _in_collective(attempt: Path, number: int) -> bool:
+    """Whether a rank that was asked to end stood in a collective: then it waited for others."""
+    return "distributed_c10d.py" in _stack(attempt / f"rank-{number}")
 
 
 def _raised(number: int, notes: dict) -> RankError:
@@ -167,11 +173,18 @@ def _places(attempt: Path, ranks: list[int]) -> list[str]:
     lines = []
     for number in ranks:
         place = attempt / f"rank-{number}"
-        stack = _tail(place / "stack").split('  File "<frozen runpy>"')[0].rstrip()  # below that: how the worker was started
+        stack = _stack(place)
         lines.append(f"rank {number} was here:\n{stack}" if stack else f"rank {number} did not say where it was")
         if tail := _tail(place / "output"):
             lines.append(f"its last lines:\n{tail}")
     return lines
+
+
+def _stack(place: Path) -> str:
+    """Return where a rank was when it was asked to end, the innermost call first, "" if it did not say."""
+    stack = place / "stack"
+    text = stack.read_text(encoding="utf-8", errors="replace") if stack.exists() else ""
+    return text.split('  File "<frozen runpy>"')[0].rstrip()  # below that: how the worker was started
 
 
 def _tail(path: Path) -> str:

@@ -16,6 +16,8 @@ from . import failures, processes, rank
 
 POLL = 0.05  # seconds between two looks at the ranks' output
 GRACE = 5.0  # seconds for the launcher to end by itself, before all of it is killed
+LOOK = 1.0  # seconds between two looks at what the ranks have computed
+IDLE = 0.01  # of a core: a process that uses less waits, in its main thread
 LONGEST = 30_000  # characters of JSON; Windows allows 32,767 in a whole command line
 
 
@@ -25,6 +27,7 @@ def launch(
     *,
     arguments: dict | None = None,
     timeout: float = 120.0,
+    idle: float = 20.0,
     restarts: int = 0,
     threads: int = 1,
 ) -> list:
@@ -36,56 +39,68 @@ def launch(
 
     However the launch ends, also by an interrupt, no process of it is left. If this process itself is killed, they end, too.
 
-    Raises RankError that names the rank when one fails (with its traceback), is killed, or hangs: told by the others
-    when they wait for it in a collective (see `group`), and for any other hang after `timeout` seconds for the whole
-    launch. Raises TypeError or ValueError for bad input, and FileNotFoundError for a missing file, before work begins.
+    Raises RankError that names the rank when one fails (with its traceback), is killed, or hangs. A hang is told in one of
+    three ways. The others wait for the rank in a collective, and lose patience (see `group`: 15 s). Or nobody does anything:
+    for `idle` seconds no process of the ranks has computed (used more than 1 % of a core), and none has printed; give
+    float("inf") to ranks that may wait so long for something outside. Or `timeout` seconds for the whole launch are over: that
+    alone ends ranks which loop for ever outside collectives, as nobody can tell such a loop from work. The error says where in
+    its code each rank was.
+
+    Raises TypeError or ValueError for bad input, and FileNotFoundError for a missing file, before work begins.
     """
-    worker, text = _checked(worker, ranks, arguments, timeout, restarts, threads)
+    worker, text = _checked(worker, ranks, arguments, timeout, idle, restarts, threads)
     with tempfile.TemporaryDirectory(prefix="ranks-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         agent, mark = _started(worker, text, folder, ranks, restarts, threads)
         screen = _Screen(folder, restarts)
+        quiet = _Quiet(idle, agent.pid, mark, folder, ranks)
         try:
-            late = not _watched(agent, folder, screen, time.monotonic() + timeout, restarts)
+            ended = _watched(agent, folder, screen, quiet, timeout, restarts)
         except KeyboardInterrupt:
             left = failures.named(failures.unfinished(failures.last_attempt(folder), ranks))
             raise KeyboardInterrupt(f"the launch was interrupted; {left} had not finished, and all were ended") from None
         finally:
             _end(agent, mark)
         screen.show(last=True)
-        if agent.returncode != 0 or late:
-            raise failures.explained(folder, ranks, timeout if late else None)
+        if agent.returncode != 0 or ended:
+            raise failures.explained(folder, ranks, ended)
         return [_reported(failures.last_attempt(folder) / f"rank-{number}") for number in range(ranks)]
 
 
-def _watched(agent: subprocess.Popen, folder: Path, screen: "_Screen", deadline: float, restarts: int) -> bool:
-    """Show the ranks' output until the launcher has ended; return False if the deadline came before.
+def _watched(
+    agent: subprocess.Popen, folder: Path, screen: "_Screen", quiet: "_Quiet", timeout: float, restarts: int
+) -> str | None:
+    """Show the ranks' output until the launcher has ended; return None, or why it is to be ended, said of its ranks.
 
     When a rank fails for good, the launcher ends the others; one that does not want to end would hold it up for 30 s.
     """
-    failed_at = None
+    deadline, failed_at = time.monotonic() + timeout, None
     while agent.poll() is None:
         screen.show()
         now = time.monotonic()
         if now > deadline:
-            return False
+            return f"had not finished after {timeout:g} s (timeout={timeout:g})"
+        if quiet.too_long(now, sum(screen.read.values())):
+            return f"hung: for {quiet.limit:g} s no rank has computed or printed anything (idle={quiet.limit:g})"
         if failed_at is None and screen.attempt == restarts and failures.failed(failures.last_attempt(folder)):
             failed_at = now
         if failed_at is not None and now > failed_at + GRACE:
-            return True
+            return None
         time.sleep(POLL)
-    return True
+    return None
 
 
 RankError = failures.RankError
 
 
-def _checked(worker, ranks, arguments, timeout, restarts, threads) -> tuple[Path, str]:
+def _checked(worker, ranks, arguments, timeout, idle, restarts, threads) -> tuple[Path, str]:
     for name, value, least in (("ranks", ranks, 1), ("restarts", restarts, 0), ("threads", threads, 1)):
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise ValueError(f"{name}: {value!r} is not allowed; it is a whole number from {least} on")
     if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 < timeout < float("inf"):
         raise ValueError(f"timeout: {timeout!r} is not allowed; it is a number of seconds above 0")
+    if isinstance(idle, bool) or not isinstance(idle, int | float) or not idle > 0:
+        raise ValueError(f"idle: {idle!r} is not allowed; it is a number of seconds above 0, or float('inf')")
     if not isinstance(worker, str | Path):
         raise TypeError(f"worker: {type(worker).__name__} is not allowed; give the path of a Python file")
     worker = Path(worker).resolve()
@@ -126,11 +141,15 @@ def _started(worker: Path, text: str, folder: Path, ranks: int, restarts: int, t
         environment["USE_LIBUV"] = "0"  # torch for Windows is built without it
     else:  # all ranks are on this machine: gloo need not look up its name, which fails on some laptops
         environment.setdefault("GLOO_SOCKET_IFNAME", "lo0" if sys.platform == "darwin" else "lo")
-    command = [sys.executable, "-u", "-m", "course_lib.distributed", "agent", "--standalone", "--local-addr=127.0.0.1"]
+    rooms = Path(__file__).parent
+    command = [sys.executable, "-u", "-P", str(rooms / "agent.py"), "--standalone", "--local-addr=127.0.0.1"]
     command += [f"--nproc-per-node={ranks}", f"--max-restarts={restarts}", f"--log-dir={folder / 'launcher'}"]
     if os.name == "nt":  # there a process inherits the lifeline, its standard input, only if its output is redirected
         command.append("--redirects=3")
-    command += ["--module", "course_lib.distributed", "rank", str(worker), text]
+    if sys.platform == "linux":  # elsewhere it is unsafe to copy a process that has loaded libraries, or impossible
+        command += ["--start-method=forkserver", "--run-path", str(rooms / "__main__.py"), str(worker), text]
+    else:
+        command += ["--module", "course_lib.distributed", str(worker), text]
     apart = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP} if os.name == "nt" else {"start_new_session": True}
     with open(folder / "launcher.log", "wb") as log:
         agent = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=log, stderr=log, **apart)
@@ -182,6 +201,29 @@ class _Screen:
         for line in whole.decode(errors="replace").removesuffix("\n").split("\n") if whole else ():
             shown = line.rstrip("\r").rpartition("\r")[2]  # of a bar that was redrawn in its line, the last state
             print(f"[rank {number}] {shown}", flush=True)
+
+
+class _Quiet:
+    """Watches for ranks that have begun, and of which none computes or prints any more."""
+
+    def __init__(self, limit: float, agent: int, mark: str, folder: Path, ranks: int):
+        self.limit, self.agent, self.mark, self.folder, self.ranks = limit, agent, mark, folder, ranks
+        self.since = self.looked = time.monotonic()
+        self.used: dict[int, float] = {}  # seconds of CPU time at `since`, by process
+        self.printed = 0  # bytes
+
+    def too_long(self, now: float, printed: int) -> bool:
+        """Whether nothing has happened for `limit` seconds; `printed` are the bytes of the ranks' output so far."""
+        if now < self.looked + LOOK:
+            return False
+        self.looked = now
+        used = processes.seconds_used(self.mark)
+        used.pop(self.agent, None)  # it looks at the ranks ten times a second
+        works = any(seconds - self.used.get(process, 0) > IDLE * self.limit for process, seconds in used.items())
+        begun = len(list(failures.last_attempt(self.folder).glob("rank-*/process"))) == self.ranks
+        if works or printed != self.printed or not begun:
+            self.since, self.used, self.printed = now, used, printed
+        return now > self.since + self.limit
 
 
 def _reported(folder: Path):

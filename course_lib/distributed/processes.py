@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 LAUNCH = "COURSE_LAUNCH"  # an environment variable: every process of a launch inherits the launch's own value
@@ -36,6 +37,24 @@ def carriers(launch: str) -> Iterator[int]:
             yield process.pid
 
 
+def seconds_used(launch: str) -> dict[int, float]:
+    """Return the seconds of CPU time that each living process of `launch` has used so far, by its id."""
+    used = {}
+    for process in carriers(launch):
+        if sys.platform == "linux":
+            try:
+                fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+            except OSError:  # it is gone
+                continue
+            used[process] = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")  # in user mode, and in the kernel
+            continue
+        import psutil
+
+        with suppress(psutil.Error):
+            used[process] = sum(psutil.Process(process).cpu_times()[:2])
+    return used
+
+
 def exists(process: int) -> bool:
     """Whether there is a process with this id."""
     if sys.platform == "linux":
@@ -61,8 +80,8 @@ def sweep(launch: str, seconds: float = 10.0) -> list[int]:
     return left
 
 
-def end_with(parent: int, lifeline: int, end: Callable[[], None]) -> None:
-    """Call `end`, in a thread, once the process that writes to the pipe `lifeline` is gone, or `parent` is.
+def end_with(parent: int, end: Callable[[], None], lifeline: int | None) -> None:
+    """Call `end`, in a thread, once the process `parent` is gone, or the writer of the pipe `lifeline`, where there is one.
 
     A pipe tells on every system. The parent's id is looked at as well, every second, since a process that the writer has
     forked may hold the pipe open; on Windows, which has no fork, a parent's id does not change.
@@ -72,7 +91,8 @@ def end_with(parent: int, lifeline: int, end: Callable[[], None]) -> None:
         if os.name == "nt":
             os.read(lifeline, 1)
         else:
-            while os.getppid() == parent and not select.select([lifeline], [], [], 1.0)[0]:
+            pipes = [] if lifeline is None else [lifeline]
+            while os.getppid() == parent and not select.select(pipes, [], [], 1.0)[0]:
                 pass
         end()
 

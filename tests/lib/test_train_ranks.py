@@ -6,7 +6,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from test_distributed import alone, linux, mark  # noqa: F401  (fixtures)
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -82,8 +81,7 @@ def timeless(epochs: list[dict]) -> list[dict]:
     return [{k: v for k, v in epoch.items() if k not in ("seconds", "samples_per_second")} for epoch in epochs]
 
 
-@linux
-def test_two_ranks_train_as_one_process_does_and_send_one_gradient_for_an_update(tmp_path, mark):  # noqa: F811
+def test_two_ranks_train_as_one_process_does_and_send_one_gradient_for_an_update(tmp_path, living):
     choices = {"epochs": 3, "accumulate": 4, "clip": 0.5, "schedule": "cosine", "warmup": 2, "accuracy": True, "lr": 0.01}
     model, (batches, test) = fresh(), problem()
     expected = [vars(epoch) for epoch in train(model, batches, Config(device="cpu", **choices), test=test)]
@@ -102,8 +100,7 @@ def test_two_ranks_train_as_one_process_does_and_send_one_gradient_for_an_update
     assert [rank["bytes"]["all_reduce"] for rank in ranks] == [updates * size, updates * size]
 
 
-@linux
-def test_killed_and_started_again_by_the_launcher_the_weights_are_bit_identical(tmp_path, mark, capsys):  # noqa: F811
+def test_killed_and_started_again_by_the_launcher_the_weights_are_bit_identical(tmp_path, living, capsys):
     """Rank 1 is killed in the second epoch, between two checkpoints; its dropout then draws what it would have drawn."""
     choices = {"epochs": 3, "schedule": "linear", "lr": 0.01}
     left_alone = launched(tmp_path, choices, noisy=True)
@@ -139,7 +136,7 @@ def test_a_model_of_its_own_on_each_rank_is_refused(monkeypatch):
     assert message.startswith("model: Sequential is not allowed on 2 ranks") and "DistributedDataParallel" in message
 
 
-def test_the_same_batches_on_each_rank_are_refused(monkeypatch, alone):  # noqa: F811
+def test_the_same_batches_on_each_rank_are_refused(monkeypatch, alone):
     message = refused(monkeypatch, DistributedDataParallel(fresh()), problem()[0])
     assert message.startswith("batches: one of 1 parts is not allowed on 2 ranks")
 
