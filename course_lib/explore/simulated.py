@@ -1,6 +1,6 @@
 """What was simulated, drawn so that nobody takes it for measured: timelines, and pictures that follow sliders."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import ipywidgets as widgets
 import numpy as np
