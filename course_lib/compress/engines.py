@@ -70,7 +70,7 @@ def static_int8(model: nn.Module | Engine, calibration: torch.Tensor, folder: st
         raise ValueError(f"ranges: {ranges!r} is not allowed; it is one of {', '.join(map(repr, RANGES))}")
     source = _float32(model, calibration, folder, "calibration")
     target = Path(folder) / "static_int8.onnx"
-    with _quiet():
+    with quiet():
         quantize_static(
             source,
             target,
@@ -93,7 +93,7 @@ def dynamic_int8(model: nn.Module | Engine, example: torch.Tensor, folder: str |
 
     source = _float32(model, example, folder, "example")
     target = Path(folder) / "dynamic_int8.onnx"
-    with _quiet():
+    with quiet():
         quantize_dynamic(source, target, per_channel=True, weight_type=QuantType.QInt8)
     return Engine(target)
 
@@ -169,7 +169,7 @@ def _export(model: nn.Module, example: torch.Tensor, folder: str | Path) -> Path
     two = example[:1].cpu().repeat_interleave(2, dim=0)  # torch.export takes a batch of 1 for a constant
     settings = {"input_names": [INPUT], "output_names": [OUTPUT], "dynamic_shapes": ({0: torch.export.Dim("batch")},)}
     try:
-        with evaluating(model), _quiet():
+        with evaluating(model), quiet():
             graph = torch.onnx.export(model, (two,), dynamo=True, **settings).model_proto
     except torch.onnx.OnnxExporterError as error:
         raise ValueError(f"model: {type(model).__name__} cannot be exported to ONNX: {error}") from error
@@ -195,14 +195,14 @@ def _reader(calibration: torch.Tensor):
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Within the block the progress lines of exporter and quantizer are dropped. Errors come through as ever."""
+def quiet() -> Iterator[None]:
+    """Within the block exporters, quantizers and compilers keep their progress to themselves. Errors come through."""
     before, nowhere = logging.root.manager.disable, logging.NullHandler()
     logging.disable(logging.WARNING)  # "torchvision is not installed", "consider pre-processing"
     logging.root.addHandler(nowhere)  # the quantizer's logging.info() would otherwise set up one that stays
     try:
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)  # torch's use of its own API
+            warnings.simplefilter("ignore")  # what torch, torchao and ONNX Runtime say of their use of one another
             yield
     finally:
         logging.root.removeHandler(nowhere)
