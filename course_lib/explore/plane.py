@@ -16,47 +16,52 @@ from .tables import Table, cell, setting
 
 LESSONS = ("40_pruning", "41_quantization", "42_distillation")
 COLUMNS = ("accuracy", *COSTS)
+STARTS = (0.0, 0.5, 0.7, 0.8, 0.85, 0.9)  # where the axis of the accuracy may begin
 HEADER = ["model", "lesson", *map(words, COLUMNS)]
 
 
-def plane(*, x: str = "bytes") -> "Plane":
+def plane(*, x: str = "bytes", least: float = 0.0) -> "Plane":
     """All smaller models that lessons 40 to 42 recorded, as a widget: make it the last expression of a cell.
 
-    `x`: the cost shown first, one of "bytes", "latency_1", "latency_64", "macs" (ValueError for another). Methods are
-    shown or hidden by their boxes; "combine" rings what went through exactly these stages, as it was measured: nothing
-    is computed from the parts. `plane_figure` draws the same without widgets.
+    `x`: the cost shown first, one of "bytes", "latency_1", "latency_64", "macs"; `least`: the accuracy from which the
+    picture begins at first, in [0, 1): models below are counted. Methods are shown or hidden by their boxes; "combine"
+    rings what went through exactly these stages, as it was measured: nothing is computed from the parts. `plane_figure`
+    draws the same without widgets. Raises ValueError for another `x` or `least`.
     """
-    return Plane(_checked(x))
+    _check(x, least)
+    return Plane(x, least)
 
 
-def plane_figure(*, x: str = "bytes", combine: Collection[str] = ()) -> Picture:
+def plane_figure(*, x: str = "bytes", least: float = 0.0, combine: Collection[str] = ()) -> Picture:
     """The plane as a plain figure: the learner's own records beside the first shipped reference, with their fronts.
 
-    `combine`: stages among "prune", "distill" and "quantize"; the models that went through exactly these are ringed,
-    without any the base model. Without records the figure holds a sentence that says so. ValueError for bad names.
+    `x`, `least`: as for `plane`. `combine`: stages among "prune", "distill" and "quantize"; the models that went through
+    exactly these are ringed, without any the base model. Without records the figure holds a sentence that says so.
+    Raises ValueError for another `x`, `least` or stage.
     """
+    _check(x, least)
     for stage in combine:
         if stage not in STAGES:
             raise ValueError(f"combine: {stage!r} is not allowed; its stages are {', '.join(STAGES)}")
     own, beside = _sources()
     shown = [source for source in (own, *beside[:1]) if source]
     plot = PlanePlot(shown)
-    plot.draw(shown, _checked(x), methods(result for source in shown for result in source.results))
+    plot.draw(shown, x, methods(result for source in shown for result in source.results), least)
     plot.ring(combine)
     return plot.picture
 
 
 class Plane(widgets.VBox):
-    """What `plane` returns. `across` and `beside` choose axis and reference, `methods` and `stages` are boxes by name.
+    """What `plane` returns. `across`, `least` and `beside` choose what is drawn, `methods` and `stages` are boxes by name.
 
     They change `picture`, `said` (what was recorded of the combination), `table` and `note` (errors).
     """
 
-    def __init__(self, x: str):
+    def __init__(self, x: str, least: float):
         self._own, self._others = _sources()
         everything = [source for source in (self._own, *self._others) if source]
         self._plot = PlanePlot(everything)
-        self._make_controls(x, methods(result for source in everything for result in source.results))
+        self._make_controls(x, least, methods(result for source in everything for result in source.results))
         self.picture, self.said, self.table, self.note = LabelledImage(), widgets.HTML(), widgets.HTML(), widgets.HTML()
         for tables in (self.said, self.table):
             tables.add_class("jp-RenderedHTMLCommon")  # JupyterLab's own look of tables
@@ -64,11 +69,11 @@ class Plane(widgets.VBox):
             self._labelled("methods", [*self.methods.values(), self.every]),
             self._labelled("combine", self.stages.values()),
         ]
-        super().__init__([self.across, self.beside, *rows, self.note, self.picture, self.said, self.table])
+        super().__init__([self.across, self.least, self.beside, *rows, self.note, self.picture, self.said, self.table])
         self.add_class("course-plane")
         self._setting = False  # True while one button sets many boxes, so that they are drawn once
         lay_out, ring, flip = (guarded(self.note, call) for call in (self._lay_out, self._ring, self._flip))
-        for control in (self.across, self.beside, *self.methods.values()):
+        for control in (self.across, self.least, self.beside, *self.methods.values()):
             control.observe(lambda change: lay_out(), names="value")
         for box in self.stages.values():
             box.observe(lambda change: ring(), names="value")
@@ -78,9 +83,11 @@ class Plane(widgets.VBox):
     def __repr__(self) -> str:
         return f"Smaller models on one plane. {self._plot.picture.alt}"
 
-    def _make_controls(self, x: str, names: Sequence[str]) -> None:
+    def _make_controls(self, x: str, least: float, names: Sequence[str]) -> None:
         wide = {"style": {"description_width": "110px"}, "layout": {"width": "460px"}}
         self.across = widgets.Dropdown(options=[(words(name), name) for name in COSTS], value=x, description="across", **wide)
+        starts = [(f"{start:g}", start) for start in sorted({*STARTS, float(least)})]
+        self.least = widgets.SelectionSlider(options=starts, value=float(least), description="accuracy from", **wide)
         others = [*((source.origin, index) for index, source in enumerate(self._others)), ("nothing", None)]
         self.beside = widgets.Dropdown(options=others, index=0, description="beside yours", **wide)
         self.methods = {name: _box(name, True) for name in names}
@@ -107,7 +114,8 @@ class Plane(widgets.VBox):
             return
         beside = [] if self.beside.value is None else [self._others[self.beside.value]]
         self._shown = [source for source in (self._own, *beside) if source]
-        self._plot.draw(self._shown, self.across.value, [name for name, box in self.methods.items() if box.value])
+        chosen = [name for name, box in self.methods.items() if box.value]
+        self._plot.draw(self._shown, self.across.value, chosen, self.least.value)
         self.table.value = _in_a_box("".join(_drawn_table(*drawn) for drawn in self._plot.drawn))
         self._ring()
 
@@ -122,10 +130,11 @@ def _box(name: str, value: bool) -> widgets.Checkbox:
     return widgets.Checkbox(description=name, value=value, indent=False, layout={"width": "auto"})
 
 
-def _checked(x: str) -> str:
+def _check(x: str, least: float) -> None:
     if x not in COSTS:
         raise ValueError(f"x: {x!r} is not allowed; it is one of {', '.join(COSTS)}")
-    return x
+    if not isinstance(least, int | float) or not 0 <= least < 1:
+        raise ValueError(f"least: {least!r} is not allowed; it is an accuracy as a share, in [0, 1)")
 
 
 def _sources() -> tuple[pts.Source | None, list[pts.Source]]:

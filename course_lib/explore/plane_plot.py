@@ -64,10 +64,10 @@ class PlanePlot(MarkedPlot):
         self.drawn: list[tuple[pts.Source, list[pts.Point], list[pts.Point]]] = []
         self._layers, self._legends, self._backdrop = [], {}, None
 
-    def draw(self, sources: Sequence[pts.Source], cost: str, shown: Collection[str]) -> None:
-        """Draw the points of the methods `shown` and their fronts; say in words when there are none."""
+    def draw(self, sources: Sequence[pts.Source], cost: str, shown: Collection[str], least: float) -> None:
+        """Draw the points of the methods `shown` from the accuracy `least` on, and their fronts; or say what is missing."""
         self.drawn = []
-        problem = self._find(sources, cost, shown)
+        problem = self._find(sources, cost, shown, least)
         if problem:
             self.clear()
             self.picture.message(problem)
@@ -79,6 +79,7 @@ class PlanePlot(MarkedPlot):
             layer.fill(points, front)
         self._scale([point for _, points, _ in self.drawn for point in points])
         self._name_sources()
+        self._lower.set_text(self._below_least)
         self._rest = None
 
     def ring(self, chosen: Collection[str]) -> None:
@@ -93,7 +94,8 @@ class PlanePlot(MarkedPlot):
             ringed += len(found)
         name = combination(chosen)
         self._axes.set_title(f"ringed: {name}" if ringed else f"{name}: no point to ring here", fontsize=10, y=1)
-        self.picture.alt = " ".join([self._subject(), *map(self._spoken, self.drawn), f"Ringed, {name}: {ringed}."])
+        said = [self._subject(), self._below_least, *map(self._spoken, self.drawn), f"Ringed, {name}: {ringed}."]
+        self.picture.alt = " ".join(filter(None, said))
 
     def draw_rest(self) -> None:
         """As MarkedPlot, with the legends from an earlier draw."""
@@ -109,7 +111,7 @@ class PlanePlot(MarkedPlot):
         canvas.restore_region(self._backdrop)
         self.picture.draw_artist(self._axes)
 
-    def _find(self, sources: Sequence[pts.Source], cost: str, shown: Collection[str]) -> str:
+    def _find(self, sources: Sequence[pts.Source], cost: str, shown: Collection[str], least: float) -> str:
         """Fill `drawn`; return what stands in the way of a picture, in words, or ""."""
         offered = pts.axes(result for source in sources for result in source.results)
         missing = [name for name in (cost, "accuracy") if name not in offered]
@@ -117,13 +119,16 @@ class PlanePlot(MarkedPlot):
             return "No smaller model is recorded yet. Run the measuring cells of this lesson, then this one again."
         if missing:
             return f"No record has {' and '.join(map(words, missing))}: there is nothing to draw on this axis."
-        self._x, self._y = offered[cost], offered["accuracy"]
+        self._x, self._y, lower = offered[cost], offered["accuracy"], 0
         for source in sources:
             results = [result for result in source.results if result.knobs["method"] in shown]
-            points = pts.points(results, self._x, self._y, "method")
+            found = pts.points(results, self._x, self._y, "method")
+            points = [point for point in found if point.y >= least]
+            lower += len(found) - len(points)
             if points:
                 self.drawn.append((source, points, pts.front(points, self._x, self._y)))
-        return "" if self.drawn else "No method is chosen that was recorded with this cost: choose one or more of the methods."
+        self._below_least = f"Not shown: {lower} below {least:g}." if lower else ""
+        return "" if self.drawn else "Nothing recorded fits: choose one or more of the methods, or a lower accuracy."
 
     def _make_axes(self) -> None:
         self.picture.clear()
@@ -135,6 +140,7 @@ class PlanePlot(MarkedPlot):
         self._axes.minorticks_off()
         self._axes.grid(alpha=0.3)
         self._axes.title.set_animated(True)
+        self._lower = self._axes.text(0.99, 0.02, "", transform=self._axes.transAxes, ha="right", fontsize=8, color=GREY)
         self._layers = [_Layer(self._axes, self._styles, own) for own in (True, False)]
         self.moving = [layer.ring for layer in self._layers]
         lines = [Line2D([], [], linestyle="none", label=name, **style) for name, style in self._styles.items()]
@@ -157,7 +163,9 @@ class PlanePlot(MarkedPlot):
             kind, dash, fill = ("filled", "-", GREY) if source.own else ("hollow", "--", "white")
             label = f"{kind}: {source.label(point.result for point in points)}"
             lines.append(Line2D([], [], color="black", marker="o", linestyle=dash, markerfacecolor=fill, label=label))
-        title = "Lines: Pareto fronts; no point shown is better in both. Thin bars: 95 % intervals of medians."
+        title = (
+            "Lines: Pareto fronts; no point shown is better in both. Bars: 95 % intervals of medians; no bar: a single value."
+        )
         self._legend("sources", 0, handles=lines, title=title, title_fontsize=8)
 
     def _legend(self, name: str, above: float, **what) -> None:

@@ -143,6 +143,21 @@ def test_all_or_none_is_one_button_and_none_is_said_in_words():
     assert widget.picture.value == before and widget.note.value == ""
 
 
+def test_models_below_an_accuracy_make_way_and_are_counted():
+    three_lessons()
+    widget = explore.plane()
+    assert "Not shown" not in widget.picture.tooltip
+    measured("41_quantization", "binary weights", 0.1, 30)
+    widget = explore.plane(least=0.9)
+    assert "Not shown: 2 below 0.9." in widget.picture.tooltip and "binary weights" not in widget.table.value
+    assert explore.plane_figure(least=0.9).alt == widget.picture.tooltip
+    assert widget._plot.picture.axes[0].get_ylim()[0] > 0.88
+    widget.least.value = 0.0
+    ((_, points, front),) = widget._plot.drawn
+    assert len(points) == 6 and front[0].at == "binary weights" and widget.note.value == ""
+    assert "or a lower accuracy" in explore.plane_figure(least=0.99).alt
+
+
 # --- combinations
 
 
@@ -247,5 +262,8 @@ def test_plane_refuses_bad_input_and_names_the_field():
     for call in (explore.plane, explore.plane_figure):
         with pytest.raises(ValueError, match=r"^x: 'watts' is not allowed; it is one of bytes, latency_1"):
             call(x="watts")
+        for least in (1, -0.1, "0.9"):
+            with pytest.raises(ValueError, match=rf"^least: {least!r} is not allowed"):
+                call(least=least)
     with pytest.raises(ValueError, match=r"^combine: 'shrink' is not allowed; its stages are prune, distill, quantize"):
         explore.plane_figure(combine=["prune", "shrink"])
