@@ -47,15 +47,17 @@ def test_footprint_can_be_recorded_and_drawn(predict, tmp_path):
     assert log.add("dense", values, units, {"method": "none"}).values["macs"] == (5120.0,)
 
 
-def test_latency_is_that_of_one_and_of_64_pictures_also_where_the_test_set_is_small():
+def test_a_model_is_asked_for_1_and_for_64_pictures_only_also_where_the_test_set_is_small():
     batches = []
 
     def predict(x):
         batches.append(len(x))
         return torch.zeros(len(x), 20)
 
-    compress.footprint(predict, (PICTURES[:3], TARGETS[:3]), stored_bytes=1, macs=1, repeats=1)
-    assert set(batches) == {3, 1, 64}
+    for count, right in ((3, 1), (130, 7)):  # zeros answer class 0
+        values, _ = compress.footprint(predict, (PICTURES[:count], TARGETS[:count]), stored_bytes=1, macs=1, repeats=1)
+        assert abs(values["accuracy"] - right / count) < 1e-6
+    assert set(batches) == {1, 64}
 
 
 GOOD = {"predict": linear(), "test": (PICTURES, TARGETS), "stored_bytes": 1, "macs": 1, "repeats": 1}
