@@ -1056,53 +1056,32 @@ def buckets(sizes, cap):
 """,
 ]
 
-UNPACK = """
+PACK_RIGHT = """
+def pack(model, samples):
+    gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in model.parameters()]
+    return torch.cat([samples * g.flatten() for g in gradients] + [torch.tensor([float(samples)])])
+
 def unpack(model, total):
-    parameters = list(model.parameters())
-    for p, part in zip(parameters, (total[:-1] / total[-1]).split([p.numel() for p in parameters])):
-        p.grad = part.view_as(p).clone()
+    start = 0
+    for p in model.parameters():
+        p.grad = (total[start : start + p.numel()] / total[-1]).view_as(p).clone()
+        start += p.numel()
 """
+PLAIN = ("samples * g.flatten()", "g.flatten()"), ("torch.tensor([float(samples)])", "torch.ones(1)")
 
 PACK = [
     # the plain mean over ranks: right for equal shares only
-    """
-def pack(model, samples):
-    gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in model.parameters()]
-    return torch.cat([g.flatten() for g in gradients] + [torch.ones(1)])
-"""
-    + UNPACK,
+    altered(PACK_RIGHT, *PLAIN),
     # leaves out what it has not used
-    """
-def pack(model, samples):
-    gradients = [p.grad for p in model.parameters() if p.grad is not None]
-    return torch.cat([samples * g.flatten() for g in gradients] + [torch.tensor([float(samples)])])
-"""
-    + UNPACK,
+    altered(
+        PACK_RIGHT,
+        ("torch.zeros_like(p) if p.grad is None else ", ""),
+        ("in model.parameters()]", "in model.parameters() if p.grad is not None]"),
+    ),
     # the sum, never divided
-    """
-def pack(model, samples):
-    gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in model.parameters()]
-    return torch.cat([g.flatten() for g in gradients] + [torch.ones(1)])
-
-def unpack(model, total):
-    start = 0
-    for p in model.parameters():
-        p.grad = total[start : start + p.numel()].view_as(p).clone()
-        start += p.numel()
-""",
+    altered(PACK_RIGHT, *PLAIN, (" / total[-1]", "")),
     # writes only where there was a gradient before
-    """
-def pack(model, samples):
-    gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in model.parameters()]
-    return torch.cat([samples * g.flatten() for g in gradients] + [torch.tensor([float(samples)])])
-
-def unpack(model, total):
-    start = 0
-    for p in model.parameters():
-        if p.grad is not None:
-            p.grad = (total[start : start + p.numel()] / total[-1]).view_as(p).clone()
-        start += p.numel()
-""",
+    altered(PACK_RIGHT, ("        p.grad = (", "        if p.grad is not None:\n            p.grad = (")),
 ]
 
 PARTIAL = [
