@@ -1145,6 +1145,116 @@ class Reader(nn.Module):
     )
 ]
 
+HALVING_RIGHT = """
+def halving(train_further, settings, rungs, keep=3):
+    alive, done = list(settings), 0
+    for rung in rungs:
+        scores = {setting: train_further(setting, rung - done) for setting in alive}
+        ranked = sorted(alive, key=scores.get, reverse=True)
+        alive, done = ranked[: max(1, len(ranked) // keep)], rung
+    return ranked[0]
+"""
+
+HALVING = [
+    # every rung from scratch: 81 epochs for 63
+    altered(HALVING_RIGHT, ("rung - done", "rung")),
+    # keeps the worst
+    altered(HALVING_RIGHT, (", reverse=True", "")),
+    # rounds up
+    altered(HALVING_RIGHT, ("max(1, len(ranked) // keep)", "-(-len(ranked) // keep)")),
+    # may keep nobody
+    altered(HALVING_RIGHT, ("max(1, len(ranked) // keep)", "len(ranked) // keep")),
+    # trains all of them to the end: the right winner, and the whole bill
+    """
+def halving(train_further, settings, rungs, keep=3):
+    scores = {setting: train_further(setting, rungs[-1]) for setting in settings}
+    return max(settings, key=scores.get)
+""",
+]
+
+PATIENT_RIGHT = """
+def patient(scores, patience):
+    best, kept = None, 0
+    for epoch, score in enumerate(scores, start=1):
+        if best is None or score > best:
+            best, kept = score, epoch
+        if epoch - kept >= patience:
+            break
+    return epoch, kept
+"""
+
+PATIENT = [
+    # an epoch too patient
+    altered(PATIENT_RIGHT, ("- kept >= patience", "- kept > patience")),
+    # a tie counts as progress
+    altered(PATIENT_RIGHT, ("score > best", "score >= best")),
+    # the last weights instead of the best
+    altered(PATIENT_RIGHT, ("return epoch, kept", "return epoch, epoch")),
+    # trains to the end first, and decides afterwards
+    altered(PATIENT_RIGHT, ("enumerate(scores, start=1)", "enumerate(list(scores), start=1)")),
+    # compares with the epoch before
+    altered(PATIENT_RIGHT, ("            best, kept = score, epoch\n", "            kept = epoch\n        best = score\n")),
+]
+
+MEAN_OF_RIGHT = """
+def mean_of(checkpoints):
+    total, n = {}, 0
+    for state in checkpoints:
+        n += 1
+        for name, value in state.items():
+            if name in total and value.is_floating_point():
+                total[name] += value
+            else:
+                total[name] = value.clone()
+    return {name: value / n if value.is_floating_point() else value for name, value in total.items()}
+"""
+
+MEAN_OF = [
+    # adds into the first checkpoint's own memory
+    altered(MEAN_OF_RIGHT, ("value.clone()", "value")),
+    # the list holds the same weights n times
+    """
+def mean_of(checkpoints):
+    states = list(checkpoints)
+    return {name: sum(state[name] for state in states) / len(states) for name in states[0]}
+""",
+    # the counter is averaged, too
+    altered(
+        MEAN_OF_RIGHT,
+        ("name in total and value.is_floating_point()", "name in total"),
+        ("value / n if value.is_floating_point() else value", "value / n"),
+    ),
+    # the sum
+    altered(MEAN_OF_RIGHT, ("value / n if value.is_floating_point() else value", "value")),
+]
+
+RESUME_RIGHT = """
+def resume(study, objective, total):
+    for trial in study.get_trials(states=(TrialState.RUNNING,)):
+        study.tell(trial.number, state=TrialState.FAIL)
+        study.enqueue_trial(trial.params)
+    finished = study.get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED))
+    if len(finished) < total:
+        study.optimize(objective, n_trials=total - len(finished))
+"""
+
+RESUME = [
+    # starts from the beginning
+    altered(RESUME_RIGHT, ("n_trials=total - len(finished)", "n_trials=total")),
+    # takes everything that is in the study for finished
+    altered(RESUME_RIGHT, ("study.get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED))", "study.trials")),
+    # forgets that pruned trials are done
+    altered(RESUME_RIGHT, ("(TrialState.COMPLETE, TrialState.PRUNED)", "(TrialState.COMPLETE,)")),
+    # the lost trial is called failed, and its values are forgotten
+    altered(RESUME_RIGHT, ("        study.enqueue_trial(trial.params)\n", "")),
+    # tries again whatever failed in earlier days
+    altered(
+        RESUME_RIGHT,
+        ("(TrialState.RUNNING,)", "(TrialState.RUNNING, TrialState.FAIL)"),
+        ("        study.tell(", "        if trial.state == TrialState.RUNNING:\n            study.tell("),
+    ),
+]
+
 WRONG = {
     "01_measuring": {
         "answer_paired_ratio": PAIRED_RATIO,
@@ -1194,5 +1304,11 @@ WRONG = {
         "answer_draws": DRAWS,
         "answer_shards": SHARDS,
         "answer_crop_flip": CROP_FLIP,
+    },
+    "51_search_and_stop": {
+        "answer_halving": HALVING,
+        "answer_patient": PATIENT,
+        "answer_mean_of": MEAN_OF,
+        "answer_resume": RESUME,
     },
 }
