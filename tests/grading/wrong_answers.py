@@ -1255,6 +1255,115 @@ RESUME = [
     ),
 ]
 
+KL_RIGHT = """
+def kl(student, teacher, temperature, direction):
+    log_q, log_p = (student / temperature).log_softmax(1), (teacher / temperature).log_softmax(1)
+    if direction == "reverse":
+        log_p, log_q = log_q, log_p
+    return (log_p.exp() * (log_p - log_q)).sum(1).mean()
+"""
+
+KL = [
+    # the directions are swapped, as F.kl_div's arguments invite one to
+    altered(KL_RIGHT, ('"reverse"', '"forward"')),
+    # only the teacher is softened
+    altered(KL_RIGHT, ("(student / temperature)", "student")),
+    # the default reduction: divided by the classes, too
+    altered(KL_RIGHT, (".sum(1).mean()", ".mean()")),
+    # the logarithm of a softmax
+    altered(
+        KL_RIGHT,
+        ("(student / temperature).log_softmax(1)", "(student / temperature).softmax(1).log()"),
+        ("(teacher / temperature).log_softmax(1)", "(teacher / temperature).softmax(1).log()"),
+    ),
+]
+
+DISTILLATION_RIGHT = """
+def distillation_loss(student, labels, teacher, temperature, weight):
+    log_q, log_p = (student / temperature).log_softmax(1), (teacher.detach() / temperature).log_softmax(1)
+    soft = (log_p.exp() * (log_p - log_q)).sum(1).mean()
+    return (1 - weight) * F.cross_entropy(student, labels) + weight * temperature**2 * soft
+"""
+
+DISTILLATION_LOSS = [
+    # T squared forgotten: the hotter, the quieter the teacher
+    altered(DISTILLATION_RIGHT, (" * temperature**2", "")),
+    # T in place of its square
+    altered(DISTILLATION_RIGHT, ("temperature**2", "temperature")),
+    # the teacher learns, too
+    altered(DISTILLATION_RIGHT, (".detach()", "")),
+    # the divergence is added to the whole label loss
+    altered(DISTILLATION_RIGHT, ("(1 - weight) * ", "")),
+    # the labels are softened, too
+    altered(DISTILLATION_RIGHT, ("cross_entropy(student,", "cross_entropy(student / temperature,")),
+]
+
+ASK_RIGHT = """
+def ask(teacher, inputs, batch):
+    modes = [(module, module.training) for module in teacher.modules()]
+    teacher.eval()
+    with torch.no_grad():
+        said = torch.cat([teacher(part) for part in inputs.split(batch)])
+    for module, mode in modes:
+        module.training = mode
+    return said
+"""
+
+ASK = [
+    # in the mode in which it happens to be
+    altered(ASK_RIGHT, ("    teacher.eval()\n", "")),
+    # with the graph
+    altered(ASK_RIGHT, ("torch.no_grad()", "torch.enable_grad()")),
+    # left in evaluation mode
+    altered(ASK_RIGHT, ("module.training = mode", "pass")),
+    # all in training mode afterwards, the frozen part with them
+    altered(ASK_RIGHT, ("module.training = mode", "teacher.train()")),
+    # everything at once
+    altered(ASK_RIGHT, ("inputs.split(batch)", "[inputs]")),
+    # a look at the shape first: the first part passes twice
+    altered(ASK_RIGHT, ("    with torch", "    teacher(inputs[:batch])\n    with torch")),
+]
+
+ARMS_RIGHT = """
+def arms(few, labels, more, said, temperature):
+    known, guessed = (F.one_hot(target, said.shape[1]).float() for target in (labels, said.argmax(1)))
+    every, softened = torch.cat([few, more]), (said / temperature).softmax(1)
+    return {"labels": (few, known), "pseudo": (every, torch.cat([known, guessed])), "soft": (every, torch.cat([known, softened]))}
+"""
+
+ARMS = [
+    # the control has other pictures than what it controls
+    altered(ARMS_RIGHT, ('"pseudo": (every, torch.cat([known, guessed]))', '"pseudo": (more, guessed)')),
+    # not softened
+    altered(ARMS_RIGHT, ("(said / temperature)", "said")),
+    # logits for probabilities
+    altered(ARMS_RIGHT, (".softmax(1)", "")),
+    # class numbers for probabilities
+    altered(ARMS_RIGHT, ("F.one_hot(target, said.shape[1]).float()", "target")),
+    # soft labels are all that the second arm has, too: no control
+    altered(ARMS_RIGHT, ("torch.cat([known, guessed])", "torch.cat([known, softened])")),
+]
+
+BILL_RIGHT = """
+def bill(student, teacher, pictures, epochs, stored, teacher_epochs=0):
+    if pictures < 1 or epochs < 1 or teacher_epochs < 0:
+        raise ValueError("pictures and epochs are at least 1, teacher_epochs at least 0")
+    asked = pictures if stored else pictures * epochs
+    trained = 3 * teacher * pictures * teacher_epochs
+    return {"student": 3 * student * pictures * epochs, "answers": teacher * asked, "teacher": trained}
+"""
+
+BILL = [
+    # the backward pass is forgotten
+    altered(BILL_RIGHT, ("3 * student", "student")),
+    # the answers are always stored
+    altered(BILL_RIGHT, (" if stored else pictures * epochs", "")),
+    # the teacher came for free
+    altered(BILL_RIGHT, ("3 * teacher * pictures * teacher_epochs", "0")),
+    # nothing is refused
+    altered(BILL_RIGHT, ("pictures < 1 or epochs < 1 or teacher_epochs < 0", "False")),
+]
+
 WRONG = {
     "01_measuring": {
         "answer_paired_ratio": PAIRED_RATIO,
@@ -1310,5 +1419,12 @@ WRONG = {
         "answer_patient": PATIENT,
         "answer_mean_of": MEAN_OF,
         "answer_resume": RESUME,
+    },
+    "42_distillation": {
+        "answer_kl": KL,
+        "answer_loss": DISTILLATION_LOSS,
+        "answer_ask": ASK,
+        "answer_arms": ARMS,
+        "answer_bill": BILL,
     },
 }
