@@ -12,7 +12,7 @@ from .figures import Picture
 from .labels import words
 from .pieces import LabelledImage, guarded
 from .plane_plot import COSTS, STAGES, PlanePlot, combination, combined, methods
-from .tables import Table, cell, setting
+from .tables import Table, cell, medians, setting
 
 LESSONS = ("40_pruning", "41_quantization", "42_distillation")
 COLUMNS = ("accuracy", *COSTS)
@@ -189,5 +189,6 @@ def _drawn_table(source: pts.Source, points: Sequence[pts.Point], front: Sequenc
     """The drawn models of one source as HTML, the cheapest first."""
     ordered = sorted(points, key=lambda point: point.x)
     rows = [[*_row(point.result), "yes" if point in front else "-"] for point in ordered]
-    caption = f"{source.label(point.result for point in points)}. Medians with 95 % intervals."
+    results = [point.result for point in points]
+    caption = f"{source.label(results)}. {medians(results)}"
     return Table([*HEADER, "on the front"], rows, caption)._repr_html_()

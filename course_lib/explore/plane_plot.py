@@ -164,7 +164,7 @@ class PlanePlot(MarkedPlot):
             label = f"{kind}: {source.label(point.result for point in points)}"
             lines.append(Line2D([], [], color="black", marker="o", linestyle=dash, markerfacecolor=fill, label=label))
         title = (
-            "Lines: Pareto fronts; no point shown is better in both. Bars: 95 % intervals of medians; no bar: a single value."
+            "Lines: Pareto fronts. Bars: 95 % intervals of medians, of fewer than 5 values their range; no bar: a single value."
         )
         self._legend("sources", 0, handles=lines, title=title, title_fontsize=8)
 

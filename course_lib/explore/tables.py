@@ -4,7 +4,7 @@ import html
 import statistics
 from collections.abc import Iterable, Sequence
 
-from course_lib import records
+from course_lib import measure, records
 
 from .labels import data_name, machine_name, span, words
 from .points import interval
@@ -60,6 +60,12 @@ def results_table(results: Sequence[records.Result], metrics: Sequence[str]) -> 
     return Table(["variant", *map(words, [*knobs, *metrics])], rows, _caption(results))
 
 
+def medians(results: Iterable[records.Result]) -> str:
+    """What stands in a cell, in a sentence. A bootstrap of fewer than MIN_PAIRS values can only return their range."""
+    few = any(1 < len(values) < measure.MIN_PAIRS for result in results for values in result.values.values())
+    return f"Medians with 95 % intervals{f' (of fewer than {measure.MIN_PAIRS} values: their range)' if few else ''}."
+
+
 def _side(cells: Iterable[str]) -> str:
     """Numbers to the right, so that their digits stand below each other; text to the left."""
     return "right" if all(cell == "-" or cell.lstrip("-")[:1].isdigit() for cell in cells) else "left"
@@ -83,4 +89,4 @@ def _caption(results: Sequence[records.Result]) -> str:
         return "No records yet."
     machines = ", ".join(dict.fromkeys(machine_name(result.machine) for result in results))
     data = data_name(results)
-    return f"Machine: {machines}." + (f" Data: {data}." if data else "") + " Medians with 95 % intervals."
+    return f"Machine: {machines}." + (f" Data: {data}." if data else "") + f" {medians(results)}"

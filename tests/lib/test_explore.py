@@ -431,6 +431,9 @@ def test_results_table_has_units_intervals_and_provenance_in_both_forms():
     assert len({len(line) for line in text.splitlines()[:4]}) == 1
     assert "a\\|<b>" in text and "a|&lt;b&gt;" in page and page.count("<tr>") == 3
     assert str(explore.results_table([], ["seconds"])).endswith("No records yet.")
+    assert text.endswith("Medians with 95 % intervals (of fewer than 5 values: their range).")
+    five = measured(8, seconds=(1, 2, 3, 4, 5))
+    assert str(explore.results_table([five], ["seconds"])).endswith("Medians with 95 % intervals.")
     with pytest.raises(ValueError, match="metrics: 'watts'"):
         explore.results_table([measured(8)], ["watts"])
 
