@@ -1364,7 +1364,269 @@ BILL = [
     altered(BILL_RIGHT, ("pictures < 1 or epochs < 1 or teacher_epochs < 0", "False")),
 ]
 
+AFFINE_RIGHT = """
+def scale_and_zero(low, high, bits=8):
+    low, high = min(low, 0.0), max(high, 0.0)
+    scale = (high - low) / (2**bits - 1)
+    return scale, round(-low / scale)
+
+def to_whole(x, scale, zero, bits=8):
+    return ((x / scale).round() + zero).clamp(0, 2**bits - 1).to(torch.uint8)
+
+def to_float(whole, scale, zero):
+    return scale * (whole.float() - zero)
+"""
+AFFINE = [
+    # the range is not widened to hold 0
+    altered(AFFINE_RIGHT, ("    low, high = min(low, 0.0), max(high, 0.0)\n", "")),
+    # not clamped: what lies outside wraps around
+    altered(AFFINE_RIGHT, (".clamp(0, 2**bits - 1)", "")),
+    # cut off, not rounded: errors of a whole step
+    altered(AFFINE_RIGHT, (".round() + zero)", ".floor() + zero)")),
+    # 256 steps between 256 numbers, and always 8 bits
+    altered(AFFINE_RIGHT, ("(high - low) / (2**bits - 1)", "(high - low) / 256")),
+]
+
+CHANNELS_RIGHT = """
+def round_channels(weight, bits=8):
+    scales = weight.abs().flatten(1).amax(1) / (2 ** (bits - 1) - 1)
+    scales = torch.where(scales > 0, scales, 1.0)
+    shaped = scales.view(-1, *[1] * (weight.dim() - 1))
+    return (weight / shaped).round().to(torch.int8), scales
+"""
+CHANNELS = [
+    # one scale for all channels
+    altered(CHANNELS_RIGHT, ("weight.abs().flatten(1).amax(1)", "weight.abs().max().repeat(len(weight))")),
+    # the fault of claim C4: rounds without scaling
+    altered(CHANNELS_RIGHT, ("(weight / shaped).round()", "weight.round().clamp(-127, 127)")),
+    # a channel of zeros has a scale of 0
+    altered(CHANNELS_RIGHT, ("    scales = torch.where(scales > 0, scales, 1.0)\n", "")),
+    # the largest value and not the largest absolute one
+    altered(CHANNELS_RIGHT, ("weight.abs().flatten(1)", "weight.flatten(1)")),
+]
+
+NIBBLES_RIGHT = """
+def pack(whole):
+    padded = F.pad(whole.to(torch.int16) + 8, (0, len(whole) % 2))
+    return (padded[0::2] * 16 + padded[1::2]).to(torch.uint8)
+
+def unpack(packed, count):
+    halves = torch.stack([packed // 16, packed % 16], dim=1).flatten()[:count]
+    return halves.to(torch.int8) - 8
+"""
+NIBBLES = [
+    # one number a byte: nothing is packed
+    """
+def pack(whole):
+    return (whole + 8).to(torch.uint8)
+
+def unpack(packed, count):
+    return packed[:count].to(torch.int8) - 8
+""",
+    # forgets the sign
+    altered(NIBBLES_RIGHT, (" + 8, (0", ", (0"), ("halves.to(torch.int8) - 8", "halves.to(torch.int8)")),
+    # the pairs come back in another order
+    altered(NIBBLES_RIGHT, ("dim=1", "dim=0")),
+    # an odd count loses its last number
+    altered(
+        NIBBLES_RIGHT,
+        (
+            "    padded = F.pad(whole.to(torch.int16) + 8, (0, len(whole) % 2))\n",
+            "    padded = whole[: len(whole) // 2 * 2].to(torch.int16) + 8\n",
+        ),
+    ),
+]
+
+CUT_RIGHT = """
+def best_cut(values, bits):
+    def error(cut):
+        step = cut / (2**bits - 1)
+        return ((values / step).round().clamp(0, 2**bits - 1) * step - values).square().mean().item()
+
+    largest = values.max().item()
+    return min((largest * part / 100 for part in range(1, 101)), key=error)
+"""
+CUT = [
+    # min-max
+    """
+def best_cut(values, bits):
+    return values.max().item()
+""",
+    # a percentile, whatever the bits
+    """
+def best_cut(values, bits):
+    return values.quantile(0.99).item()
+""",
+    # forgets what is clipped
+    altered(CUT_RIGHT, ("- values).square().mean()", "- values)[values <= cut].square().mean()")),
+    # the largest error in place of the mean squared one
+    altered(CUT_RIGHT, ("square().mean()", "abs().max()")),
+]
+
+BINARIZE = [
+    # a staircase has no gradient
+    """
+def binarize(weight):
+    return torch.where(weight < 0, -1.0, 1.0) * weight.abs().mean(1, keepdim=True).detach()
+""",
+    # the fault of claim C5: the weight itself, as powers of two
+    """
+def binarize(weight):
+    binary = weight.sign() * 2 ** weight.abs().log2().abs()
+    return weight + (binary - weight).detach()
+""",
+    # the largest value as the scale, and the sign of 0 is 0
+    """
+def binarize(weight):
+    binary = weight.sign() * weight.abs().amax(1, keepdim=True)
+    return weight + (binary - weight).detach()
+""",
+    # one scale for all rows, whose gradient takes a way of its own
+    """
+def binarize(weight):
+    binary = torch.where(weight < 0, -1.0, 1.0) * weight.abs().mean()
+    return weight + (binary - weight.detach())
+""",
+]
+
+GLOBAL_MASKS_RIGHT = """
+def global_masks(weights, share):
+    if not 0 <= share < 1:
+        raise ValueError(f"share: {share}")
+    magnitudes = torch.cat([w.abs().flatten() for w in weights])
+    stays = torch.ones(len(magnitudes), dtype=torch.bool)
+    stays[magnitudes.argsort()[: round(share * len(magnitudes))]] = False
+    return [part.view(w.shape) for part, w in zip(stays.split([w.numel() for w in weights]), weights)]
+"""
+GLOBAL_MASKS = [
+    # the same share of every layer
+    altered(GLOBAL_MASKS_RIGHT, ("def global_masks", "def one_layer"))
+    + """
+
+def global_masks(weights, share):
+    return [one_layer([w], share)[0] for w in weights]
+""",
+    # the most negative go, not the smallest
+    altered(GLOBAL_MASKS_RIGHT, ("w.abs().flatten()", "w.flatten()")),
+    # a threshold: of equal magnitudes all go
+    altered(
+        GLOBAL_MASKS_RIGHT,
+        (
+            "stays[magnitudes.argsort()[: round(share * len(magnitudes))]] = False",
+            "stays = magnitudes > magnitudes.quantile(share)",
+        ),
+    ),
+    # nothing is refused
+    altered(GLOBAL_MASKS_RIGHT, ("not 0 <= share < 1", "False")),
+]
+
+KEEP_CHANNELS_RIGHT = """
+def keep_channels(weight, bias, following, keep):
+    owned = following.unflatten(1, (len(weight), -1))
+    return weight[keep], bias[keep], owned[:, keep].flatten(1, 2)
+"""
+KEEP_CHANNELS = [
+    # one input for each channel, always
+    altered(KEEP_CHANNELS_RIGHT, ("owned[:, keep].flatten(1, 2)", "following[:, keep]")),
+    # as if Flatten had laid the pixels out first
+    altered(KEEP_CHANNELS_RIGHT, ("(len(weight), -1)", "(-1, len(weight))"), ("owned[:, keep]", "owned[:, :, keep]")),
+    # zeroed, not removed
+    """
+def keep_channels(weight, bias, following, keep):
+    stays = torch.zeros(len(weight), dtype=torch.bool)
+    stays[keep] = True
+    return weight * stays.view(-1, *[1] * (weight.dim() - 1)), bias * stays, following
+""",
+    # the bias stays whole
+    altered(KEEP_CHANNELS_RIGHT, ("bias[keep]", "bias")),
+]
+
+COUNT_MACS_RIGHT = """
+def count_macs(model, example):
+    counts = []
+    def count(layer, inputs, output):
+        counts.append(layer.weight.numel() * (output[0].numel() // len(layer.weight)))
+    hooks = [m.register_forward_hook(count) for m in model.modules() if isinstance(m, (nn.Conv2d, nn.Linear))]
+    with torch.no_grad():
+        model(example)
+    for hook in hooks:
+        hook.remove()
+    return sum(counts)
+"""
+COUNT_MACS = [
+    # the whole batch
+    altered(COUNT_MACS_RIGHT, ("output[0].numel()", "output.numel()")),
+    # at every pixel that a layer reads, not that it writes
+    altered(COUNT_MACS_RIGHT, ("(output[0].numel() // len(layer.weight))", "inputs[0][0, 0].numel()")),
+    # zeros are left out
+    altered(COUNT_MACS_RIGHT, ("layer.weight.numel()", "int(layer.weight.count_nonzero())")),
+    # the hooks stay
+    altered(COUNT_MACS_RIGHT, ("        hook.remove()", "        pass")),
+]
+
+STORED_RIGHT = """
+def stored(rows, columns, nonzeros, form):
+    if form == "dense":
+        return 4 * rows * columns
+    if form == "csr":
+        return 8 * nonzeros + 4 * (rows + 1)
+    return 4 * nonzeros + (rows * columns + 7) // 8
+
+def break_even(rows, columns, form):
+    sizes = [n for n in range(1, rows * columns + 1) if stored(rows, columns, n, form) < 4 * rows * columns]
+    return max(sizes, default=0)
+"""
+STORED = [
+    # the rows, and not where the last one ends
+    altered(STORED_RIGHT, ("4 * (rows + 1)", "4 * rows")),
+    # bits rounded down
+    altered(STORED_RIGHT, ("(rows * columns + 7) // 8", "rows * columns // 8")),
+    # as small as dense, not smaller
+    altered(STORED_RIGHT, ("< 4 * rows", "<= 4 * rows")),
+    # columns of 8 bytes, as PyTorch has them
+    altered(STORED_RIGHT, ("8 * nonzeros", "12 * nonzeros")),
+]
+
+REPAIR_RIGHT = """
+def repair(model, masks, optimizer, batches):
+    named = dict(model.named_parameters())
+    def apply_masks():
+        for name, mask in masks.items():
+            named[name].data *= mask
+    apply_masks()
+    for inputs, targets in batches:
+        optimizer.zero_grad()
+        F.cross_entropy(model(inputs), targets).backward()
+        optimizer.step()
+        apply_masks()
+"""
+MASKED_GRADIENTS = """
+        for name, mask in masks.items():
+            named[name].grad *= mask
+        optimizer.step()"""
+REPAIR = [
+    # gradients are masked, and momentum goes on
+    altered(REPAIR_RIGHT, ("step()\n        apply_masks()", "step()"), ("        optimizer.step()", MASKED_GRADIENTS)),
+    # masked once, at the end
+    altered(
+        REPAIR_RIGHT,
+        ("    apply_masks()\n    for inputs", "    for inputs"),
+        ("step()\n        apply_masks()", "step()\n    apply_masks()"),
+    ),
+    # the survivors go, the others stay
+    altered(REPAIR_RIGHT, (".data *= mask", ".data *= ~mask")),
+    # nothing is trained
+    altered(REPAIR_RIGHT, ("        optimizer.step()\n", "")),
+]
+
 WRONG = {
+    "40_pruning": {
+        "answer_masks": GLOBAL_MASKS,
+        "answer_channels": KEEP_CHANNELS,
+        "answer_macs": COUNT_MACS,
+        "answer_stored": STORED,
+        "answer_repair": REPAIR,
+    },
     "01_measuring": {
         "answer_paired_ratio": PAIRED_RATIO,
         "answer_bootstrap_interval": BOOTSTRAP_INTERVAL,
@@ -1426,5 +1688,12 @@ WRONG = {
         "answer_ask": ASK,
         "answer_arms": ARMS,
         "answer_bill": BILL,
+    },
+    "41_quantization": {
+        "answer_affine": AFFINE,
+        "answer_channels": CHANNELS,
+        "answer_pack": NIBBLES,
+        "answer_cut": CUT,
+        "answer_binarize": BINARIZE,
     },
 }
