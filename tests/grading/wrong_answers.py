@@ -1294,8 +1294,6 @@ DISTILLATION_LOSS = [
     altered(DISTILLATION_RIGHT, (".detach()", "")),
     # the divergence is added to the whole label loss
     altered(DISTILLATION_RIGHT, ("(1 - weight) * ", "")),
-    # the labels are softened, too
-    altered(DISTILLATION_RIGHT, ("cross_entropy(student,", "cross_entropy(student / temperature,")),
 ]
 
 ASK_RIGHT = """
@@ -1314,12 +1312,8 @@ ASK = [
     altered(ASK_RIGHT, ("    teacher.eval()\n", "")),
     # with the graph
     altered(ASK_RIGHT, ("torch.no_grad()", "torch.enable_grad()")),
-    # left in evaluation mode
-    altered(ASK_RIGHT, ("module.training = mode", "pass")),
     # all in training mode afterwards, the frozen part with them
     altered(ASK_RIGHT, ("module.training = mode", "teacher.train()")),
-    # everything at once
-    altered(ASK_RIGHT, ("inputs.split(batch)", "[inputs]")),
     # a look at the shape first: the first part passes twice
     altered(ASK_RIGHT, ("    with torch", "    teacher(inputs[:batch])\n    with torch")),
 ]
@@ -1328,18 +1322,17 @@ ARMS_RIGHT = """
 def arms(few, labels, more, said, temperature):
     known, guessed = (F.one_hot(target, said.shape[1]).float() for target in (labels, said.argmax(1)))
     every, softened = torch.cat([few, more]), (said / temperature).softmax(1)
-    return {"labels": (few, known), "pseudo": (every, torch.cat([known, guessed])), "soft": (every, torch.cat([known, softened]))}
+    pseudo, soft = torch.cat([known, guessed]), torch.cat([known, softened])
+    return {"labels": (few, known), "pseudo": (every, pseudo), "soft": (every, soft)}
 """
 
 ARMS = [
     # the control has other pictures than what it controls
-    altered(ARMS_RIGHT, ('"pseudo": (every, torch.cat([known, guessed]))', '"pseudo": (more, guessed)')),
+    altered(ARMS_RIGHT, ('"pseudo": (every, pseudo)', '"pseudo": (more, guessed)')),
     # not softened
     altered(ARMS_RIGHT, ("(said / temperature)", "said")),
     # logits for probabilities
     altered(ARMS_RIGHT, (".softmax(1)", "")),
-    # class numbers for probabilities
-    altered(ARMS_RIGHT, ("F.one_hot(target, said.shape[1]).float()", "target")),
     # soft labels are all that the second arm has, too: no control
     altered(ARMS_RIGHT, ("torch.cat([known, guessed])", "torch.cat([known, softened])")),
 ]
