@@ -138,6 +138,26 @@ def showed_scaling(results: list[Result]) -> str:
     )
 
 
+def showed_distillation(results: list[Result]) -> str:
+    """Claims C2, D5: what a teacher brings on equal pictures, what a transfer set does, and how much of it by softness."""
+    arms = {r.knobs.get("arm"): r for r in results if r.lesson == "42_distillation"}
+    few, pseudo, soft = (arms.get(name) for name in ("120 labels", "2,000 pseudo-labels", "the same 2,000, soft"))
+    equal, reverse = (arms.get(name) for name in ("teacher, T = 4", "teacher, T = 4, reverse"))
+    if not all((few, pseudo, soft, equal, reverse)):
+        return ""
+
+    def gained(after: Result, before: Result) -> str:
+        pairs = zip(after.values["accuracy"], before.values["accuracy"], strict=True)
+        mean, half = mean_interval([100 * (a - b) for a, b in pairs])
+        return f"{mean:+.1f} ± {half:.1f}"
+
+    mean, half = mean_interval(equal.values["gain"])
+    return (
+        f"on equal pictures at T = 4 {mean:+.1f} ± {half:.1f} points, reverse against forward KL {gained(reverse, equal)}; "
+        f"from 120 labels to 2,000 pseudo-labels {gained(pseudo, few)}, from those to soft answers {gained(soft, pseudo)}"
+    )
+
+
 # lesson -> (the claim in short, what its records say about it)
 SHOWED: dict[str, tuple[str, Callable[[list[Result]], str]]] = {
     "01_measuring": ("C7: frames per second is 1 / total time", showed_measuring),
@@ -147,6 +167,7 @@ SHOWED: dict[str, tuple[str, Callable[[list[Result]], str]]] = {
     "20_data_loading": ("B1, B10, D4: most of the time goes to preparing data, unless workers do it", showed_data_loading),
     "30_ddp": ("A2: N nodes divide the time by N", showed_ddp),
     "31_scaling": ("A2, B7, B9: N nodes are N times as fast, 85 % at 100 cards; compression saves", showed_scaling),
+    "42_distillation": ("C2, D5: the student of a teacher is better, and takes longer", showed_distillation),
 }
 
 
