@@ -158,6 +158,24 @@ def showed_distillation(results: list[Result]) -> str:
     )
 
 
+def showed_search_and_stop(results: list[Result]) -> str:
+    """Claims B12 and D7: what stopping and starting small save, and by how much an adaptive search is ahead of a random one."""
+    runs = {(r.variant, r.knobs.get("budget")): r for r in results if r.lesson == "51_search_and_stop"}
+    ways = [("small pictures first", "small pictures first"), ("curriculum", "a curriculum")]
+    ways.append(("early stopping, patience 2", "early stopping"))
+    searches = [("random", 36), ("random, halving", 36)]
+    if not {*searches, *((way, None) for way, _ in ways)} <= runs.keys():
+        return ""
+    said = []
+    for way, words in ways:
+        saved, _ = mean_interval(runs[way, None].values["saved"])
+        gained, half = mean_interval(runs[way, None].values["gained"])
+        said.append(f"{words} saves {saved:.0%} of the FLOPs at {gained:+.1f} ± {half:.1f} points")
+    pairs = zip(*(runs[key].values["accuracy"] for key in searches), strict=True)
+    ahead, half = mean_interval([100 * (halving - plain) for plain, halving in pairs])
+    return f"{', '.join(said)}; at 36 epochs successive halving is {ahead:+.1f} ± {half:.1f} points from random search"
+
+
 # lesson -> (the claim in short, what its records say about it)
 SHOWED: dict[str, tuple[str, Callable[[list[Result]], str]]] = {
     "01_measuring": ("C7: frames per second is 1 / total time", showed_measuring),
@@ -168,6 +186,10 @@ SHOWED: dict[str, tuple[str, Callable[[list[Result]], str]]] = {
     "30_ddp": ("A2: N nodes divide the time by N", showed_ddp),
     "31_scaling": ("A2, B7, B9: N nodes are N times as fast, 85 % at 100 cards; compression saves", showed_scaling),
     "42_distillation": ("C2, D5: the student of a teacher is better, and takes longer", showed_distillation),
+    "51_search_and_stop": (
+        "B12, D7: stopping, small pictures and a curriculum save 25 to 40 %; an adaptive search finds better settings",
+        showed_search_and_stop,
+    ),
 }
 
 
