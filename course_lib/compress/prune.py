@@ -49,7 +49,8 @@ def mask_layers(model: nn.Module, shares: float | Mapping[str, float]) -> nn.Mod
     layers = prunable(model)
     shares = shares if isinstance(shares, Mapping) else dict.fromkeys(layers, shares)
     if unknown := shares.keys() - layers.keys():
-        raise ValueError(f"shares: {', '.join(sorted(unknown))} cannot be pruned; the model has {', '.join(layers)}")
+        names = [", ".join(map(repr, group)) for group in (unknown, layers)]
+        raise ValueError(f"shares: {names[0]} cannot be pruned; the model has {names[1]}")
     amounts = {name: _amount(f"shares[{name!r}]", share, [layers[name]]) for name, share in shares.items()}
     masked = _copy(model)
     ours = prunable(masked)
