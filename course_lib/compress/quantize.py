@@ -101,7 +101,11 @@ def settled(model: nn.Module) -> nn.Module:
     if not held:
         raise ValueError("model: no weight in it is held to levels; quantization_aware makes such a model")
     for layer in held:
-        parametrize.remove_parametrizations(layer, "weight", leave_parametrized=True)
+        # by hand: torch's removal also takes the weight off the class that the copy shares with the original
+        weight, plain = layer.weight.detach(), parametrize.type_before_parametrizations(layer)
+        del layer.parametrizations
+        layer.__class__ = plain
+        layer.weight = nn.Parameter(weight)
     return model
 
 
