@@ -169,6 +169,9 @@ class TradeoffPlot(MarkedPlot):
             series = [point for point in points if point.series == name]
             if series:
                 self._draw_series(series, {**style, "linestyle": DASHES[index % len(DASHES)]})
+            if len(series) == 1 and len(names) > 1:  # no line by which the legend could name it
+                at, beside = (series[0].x, series[0].y), {"xytext": (6, 5), "textcoords": "offset points"}
+                self._axes.annotate(name, at, **beside, fontsize=7, color=GREY)
         big = {"markersize": 13, "markeredgecolor": "black", "linestyle": "none", "zorder": 5}
         self.moving += self._axes.plot([], [], animated=True, **big, **style)
         self._marks.append((self.moving[-1], source, points))
@@ -196,8 +199,9 @@ class TradeoffPlot(MarkedPlot):
             style = OWN if source.own else BESIDE
             lines.append(Line2D([], [], linestyle="none", label=_origin(source, points), **style))
         if len(names) > 1:
-            dashes = [DASHES[index % len(DASHES)] for index in range(len(names))]
-            lines += [Line2D([], [], color=GREY, linestyle=d, label=n) for n, d in zip(names, dashes, strict=True)]
+            several = {n for n in names for _, _, points in self._marks if sum(p.series == n for p in points) > 1}
+            dashes = {name: DASHES[index % len(DASHES)] for index, name in enumerate(names) if name in several}
+            lines += [Line2D([], [], color=GREY, linestyle=dash, label=name) for name, dash in dashes.items()]
         if not (self._x.knob or self._y.knob):
             band = {"color": GREY, "linewidth": 9, "alpha": 0.18}
             lines.append(Line2D([], [], **band, label="Pareto front: no recorded point is better in both"))

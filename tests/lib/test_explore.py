@@ -378,6 +378,14 @@ def test_figure_shows_series_fronts_and_sources_apart(tmp_path):
 VARIANTS = (("cnn", 0.01), ("mlp", 0.001))
 
 
+def test_a_series_of_one_point_is_named_beside_it_and_not_by_a_line_in_the_legend():
+    measured(8), measured(32, seconds=(0.1,)), measured(8, variant="alone", seconds=(0.05,))
+    figure = explore.tradeoff_figure("01_test", x="seconds", y="throughput", knob="batch")
+    legend = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert "cnn" in legend and "alone" not in legend
+    assert [(note.get_text(), note.xy[0]) for note in figure.axes[0].texts] == [("alone", 0.05)]
+
+
 def test_marks_of_the_knob_value_lie_on_the_medians():
     measured(8, seconds=(0.1, 0.2, 0.9)), measured(32)
     figure = explore.tradeoff_figure("01_test", x="seconds", y="throughput", knob="batch", at=8)
