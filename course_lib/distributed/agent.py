@@ -13,7 +13,8 @@ from pathlib import Path
 def main(options: list[str]) -> None:
     """Run the launcher; leave in a file the exit codes of ranks that failed; of forked ones, only the first is known."""
     if "--start-method=forkserver" in options:  # a process that has loaded torch: each rank begins as its copy
-        set_forkserver_preload(["torch.distributed", "course_lib.distributed.rank"])
+        # torch's optimizers load torch._dynamo, for nearly as long as torch itself: better once than in every rank
+        set_forkserver_preload(["torch.distributed.run", "torch._dynamo", "course_lib.distributed.rank"])
         forkserver.ensure_running()
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.run import parse_args, run
