@@ -138,6 +138,24 @@ def showed_scaling(results: list[Result]) -> str:
     )
 
 
+def showed_pruning(results: list[Result]) -> str:
+    """Claims B3 and D3: what removed channels save and cost, and what zeros and channels do for the time."""
+    runs = [r for r in results if r.lesson == "40_pruning"]
+    whole = [r for r in runs if r.variant == "base model"]
+    far = [r for r in runs if r.knobs.get("repair") == 8000]  # the long repair, on all the glyphs
+    paired = [r for r in runs if r.variant == "against the base" and r.knobs["batch"] == 64]
+    timed = {r.knobs["net"]: r.median("speedup") for r in paired}
+    if not whole or not far or not {"zeros", "half the channels"} <= timed.keys():
+        return ""
+    saved = 1 - far[0].median("macs") / whole[0].median("macs")
+    lost, half = mean_interval([100 * (whole[0].median("accuracy") - share) for share in far[0].values["accuracy"]])
+    return (
+        f"without {far[0].knobs['sparsity']:.0%} of the channels {saved:.0%} of the compute is gone, and after a long repair "
+        f"{lost:.1f} ± {half:.1f} points of accuracy; 90% zeros are {timed['zeros']:.2f} times as fast, "
+        f"half the channels {timed['half the channels']:.2f} times"
+    )
+
+
 def showed_distillation(results: list[Result]) -> str:
     """Claims C2, D5: what a teacher brings on equal pictures, what a transfer set does, and how much of it by softness."""
     arms = {r.knobs.get("arm"): r for r in results if r.lesson == "42_distillation"}
@@ -176,6 +194,27 @@ def showed_search_and_stop(results: list[Result]) -> str:
     return f"{', '.join(said)}; at 36 epochs successive halving is {ahead:+.1f} ± {half:.1f} points from random search"
 
 
+def showed_adaptive_learning_rates(results: list[Result]) -> str:
+    """Claims A6 and B5: steps to target that adaptive optimizers save against SGD; B6: runs that warm-up and cosine save."""
+    runs = [r for r in results if r.lesson == "50_adaptive_learning_rates"]
+    saved = {(r.knobs["task"], r.variant): r.values["fewer_than_SGD"] for r in runs if "fewer_than_SGD" in r.values}
+    failed = {arm: [] for arm in ("no warm-up, constant", "warm-up, cosine")}
+    for r in runs:
+        if r.variant == "survival" and r.knobs["arm"] in failed:
+            failed[r.knobs["arm"]] += r.values["failed"]
+    if not saved or not all(failed.values()):
+        return ""
+    said = []
+    for name in ("AdamW", "LAMB"):
+        parts = [(task, *mean_interval(values)) for (task, optimizer), values in saved.items() if optimizer == name]
+        said.append(f"{name} " + ", ".join(f"{mean:.0f} ± {half:.0f} % ({task})" for task, mean, half in parts))
+    before, after = (sum(runs) / len(runs) for runs in failed.values())
+    return (
+        f"fewer steps than SGD, all tuned alike: {'; '.join(said)}. At bold rates {before:.0%} of the runs fail, "
+        f"with warm-up and cosine {after:.0%}"
+    )
+
+
 # lesson -> (the claim in short, what its records say about it)
 SHOWED: dict[str, tuple[str, Callable[[list[Result]], str]]] = {
     "01_measuring": ("C7: frames per second is 1 / total time", showed_measuring),
@@ -185,7 +224,12 @@ SHOWED: dict[str, tuple[str, Callable[[list[Result]], str]]] = {
     "20_data_loading": ("B1, B10, D4: most of the time goes to preparing data, unless workers do it", showed_data_loading),
     "30_ddp": ("A2: N nodes divide the time by N", showed_ddp),
     "31_scaling": ("A2, B7, B9: N nodes are N times as fast, 85 % at 100 cards; compression saves", showed_scaling),
+    "40_pruning": ("B3, B4, C1, C3, D3: 30-50 % of the compute can go without notable loss", showed_pruning),
     "42_distillation": ("C2, D5: the student of a teacher is better, and takes longer", showed_distillation),
+    "50_adaptive_learning_rates": (
+        "A6, B5, B6: AdamW and LAMB need 30-50 % fewer epochs than SGD; warm-up prevents instability",
+        showed_adaptive_learning_rates,
+    ),
     "51_search_and_stop": (
         "B12, D7: stopping, small pictures and a curriculum save 25 to 40 %; an adaptive search finds better settings",
         showed_search_and_stop,

@@ -1612,6 +1612,141 @@ REPAIR = [
     altered(REPAIR_RIGHT, ("        optimizer.step()\n", "")),
 ]
 
+ADAMW_STEP = """
+def adamw(weights, gradients, memory, lr, betas=(0.9, 0.999), eps=1e-8, decay=0.01):
+    memory["t"] = t = memory.get("t", 0) + 1
+    averages = memory.setdefault("averages", [(torch.zeros_like(w), torch.zeros_like(w)) for w in weights])
+    for w, g, (m, v) in zip(weights, gradients, averages, strict=True):
+        m.mul_(betas[0]).add_((1 - betas[0]) * g)
+        v.mul_(betas[1]).add_((1 - betas[1]) * g * g)
+        w -= lr * (m / (1 - betas[0] ** t) / ((v / (1 - betas[1] ** t)).sqrt() + eps) + decay * w)
+"""
+ADAMW = [
+    # no correction for averages that began at zero
+    ADAMW_STEP.replace(" / (1 - betas[0] ** t)", "").replace("(v / (1 - betas[1] ** t))", "v"),
+    # Adam: the decay goes into the gradient, and is divided by the root as well
+    ADAMW_STEP.replace("strict=True):", "strict=True):\n        g = g + decay * w").replace(" + decay * w)", ")"),
+    # eps under the root, and the betas as they usually are
+    ADAMW_STEP.replace(".sqrt() + eps)", " + eps).sqrt()").replace("betas[0]", "0.9").replace("betas[1]", "0.999"),
+    # begins anew with every step
+    ADAMW_STEP.replace("def adamw", "def once").replace('memory["t"] = t', "t")
+    + """
+def adamw(weights, gradients, memory, lr, **options):
+    once(weights, gradients, {}, lr, **options)
+""",
+]
+
+RESCALED_LAYERS = """
+def rescaled(changes, weights, longest=10.0):
+    pairs = zip(changes, weights, strict=True)
+    return [c * w.norm().clamp(max=longest) / c.norm() for c, w in pairs]
+"""
+RESCALED = [
+    # zero weights stand still, zero changes become NaN
+    RESCALED_LAYERS,
+    # and the bound is forgotten
+    RESCALED_LAYERS.replace(".clamp(max=longest)", ""),
+    # one length for the whole model
+    """
+def rescaled(changes, weights, longest=10.0):
+    length, own = (torch.cat([x.flatten() for x in part]).norm() for part in (weights, changes))
+    return [c * length.clamp(max=longest) / own for c in changes]
+""",
+    # in place, and the other way round
+    """
+def rescaled(changes, weights, longest=10.0):
+    for c, w in zip(changes, weights, strict=True):
+        if w.norm() > 0 and c.norm() > 0:
+            c.mul_(c.norm() / w.norm().clamp(max=longest))
+    return changes
+""",
+]
+
+WARM_COSINE = """
+def rate_at(step, total, peak, warmup=0, floor=0.0):
+    if step < warmup:
+        return peak * (step + 1) / (warmup + 1)
+    done = min(1.0, (step - warmup) / (total - warmup))
+    return floor + (peak - floor) * (1 + math.cos(math.pi * done)) / 2
+"""
+RATE = [
+    # the first step stands still
+    WARM_COSINE.replace("(step + 1) / (warmup + 1)", "step / warmup"),
+    # the cosine counts from step 0
+    WARM_COSINE.replace("(step - warmup) / (total - warmup)", "step / total"),
+    # after the end the cosine rises again, and the floor is a bound rather than the end
+    WARM_COSINE.replace("min(1.0, (step - warmup) / (total - warmup))", "(step - warmup) / (total - warmup)").replace(
+        "floor + (peak - floor) *", "max(floor, 1e-9) + peak *"
+    ),
+    # a straight line down
+    WARM_COSINE.replace("(1 + math.cos(math.pi * done)) / 2", "(1 - done)"),
+]
+
+FIRST_ARRIVAL = """
+def steps_to_target(losses, every, target):
+    for look, loss in enumerate(losses):
+        if loss <= target:
+            if look == 0:
+                return 0.0
+            before = losses[look - 1]
+            return every * (look - 1 + (before - target) / (before - loss))
+    return None
+
+
+def best_rate(trials, every, target):
+    def score(rate):
+        steps = [steps_to_target(losses, every, target) for losses in trials[rate]]
+        budgets = [every * (len(losses) - 1) for losses in trials[rate]]
+        steps = [budget if own is None else own for own, budget in zip(steps, budgets, strict=True)]
+        ends = [losses[-1] if math.isfinite(losses[-1]) else math.inf for losses in trials[rate]]
+        return sum(steps) / len(steps), sum(ends) / len(ends)
+
+    return min(trials, key=score)
+"""
+STEPS = [
+    # whole looks, and equals in the order in which they come
+    FIRST_ARRIVAL.replace("every * (look - 1 + (before - target) / (before - loss))", "every * look").replace(
+        "return sum(steps) / len(steps), sum(ends) / len(ends)", "return sum(steps) / len(steps)"
+    ),
+    # runs that did not arrive are left out: the rate that diverges half of the time looks fast
+    FIRST_ARRIVAL.replace(
+        "budget if own is None else own for own, budget in zip(steps, budgets, strict=True)",
+        "own for own in steps if own is not None",
+    ).replace("len(steps), sum", "max(1, len(steps)), sum"),
+    # by the loss at the end alone, and "not above" taken for an arrival
+    FIRST_ARRIVAL.replace("loss <= target", "not loss > target").replace(
+        "return sum(steps) / len(steps), sum(ends) / len(ends)", "return sum(ends) / len(ends)"
+    ),
+]
+
+FIT_LOOP = """
+def fit(model, batches, epochs, peak, warmup):
+    optimizer = torch.optim.SGD(model.parameters(), lr=peak, momentum=0.9)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda t: min(1.0, (t + 1) / (warmup + 1)))
+    used = []
+    for _ in range(epochs):
+        for inputs, targets in batches:
+            optimizer.zero_grad()
+            F.cross_entropy(model(inputs), targets).backward()
+            used.append(optimizer.param_groups[0]["lr"])
+            optimizer.step()
+            schedule.step()
+    return used
+"""
+FIT_REPAIRED = [
+    # gradients of all batches so far are added up
+    FIT_LOOP.replace("            optimizer.zero_grad()\n", ""),
+    # the warm-up counts epochs
+    FIT_LOOP.replace("            schedule.step()\n", "        schedule.step()\n"),
+    # begins at zero and rises for ever; without a warm-up it cannot begin
+    FIT_LOOP.replace("min(1.0, (t + 1) / (warmup + 1))", "t / warmup"),
+    # the rate is reported after it has moved on
+    FIT_LOOP.replace('            used.append(optimizer.param_groups[0]["lr"])\n', "").replace(
+        "            schedule.step()\n",
+        '            schedule.step()\n            used.append(optimizer.param_groups[0]["lr"])\n',
+    ),
+]
+
 WRONG = {
     "40_pruning": {
         "answer_masks": GLOBAL_MASKS,
@@ -1688,5 +1823,12 @@ WRONG = {
         "answer_pack": NIBBLES,
         "answer_cut": CUT,
         "answer_binarize": BINARIZE,
+    },
+    "50_adaptive_learning_rates": {
+        "answer_adamw": ADAMW,
+        "answer_rescaled": RESCALED,
+        "answer_rate": RATE,
+        "answer_steps": STEPS,
+        "answer_fit": FIT_REPAIRED,
     },
 }

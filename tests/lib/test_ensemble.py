@@ -115,6 +115,15 @@ def test_a_stack_computes_what_each_copy_does():
             torch.testing.assert_close(weights[name].grad[i], weight.grad)
 
 
+def test_copies_with_attention_are_stacked_without_a_warning():
+    nets = seeded(lambda: models.ByteLM(16, layers=1, heads=2, context=8))
+    tokens = torch.randint(256, (4, 8), generator=torch.Generator().manual_seed(0))
+    weights, _, loss_of_one = stack(nets, models.token_loss)
+    losses = torch.vmap(loss_of_one, in_dims=(0, None, None, None))(weights, {}, tokens, tokens)
+    losses.sum().backward()
+    torch.testing.assert_close(losses, torch.stack([models.token_loss(net(tokens), tokens) for net in nets]))
+
+
 def test_each_copy_of_a_stack_is_evaluated():
     nets, batches = seeded(models.mlp), problem()
     weights, _, _ = stack(nets, nn.functional.cross_entropy)
