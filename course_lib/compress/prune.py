@@ -113,8 +113,7 @@ def remove_channels(model: nn.Module, share: float, example: torch.Tensor) -> nn
 def _shrink(model: nn.Module, share: float, example: torch.Tensor, keep: nn.Module) -> None:
     import torch_pruning
 
-    training = model.training
-    model.eval()  # so that running the example leaves the statistics of a batch norm alone
+    training = model.training  # torch-pruning runs the example, and leaves the model, in evaluation mode
     importance = torch_pruning.importance.GroupMagnitudeImportance(p=2)
     with torch.enable_grad():  # the graph is read off autograd's
         pruner = torch_pruning.pruner.BasePruner(model, example, importance, pruning_ratio=share, ignored_layers=[keep])
