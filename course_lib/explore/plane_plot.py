@@ -16,7 +16,8 @@ COSTS = ("bytes", "latency_1", "latency_64", "macs")
 STAGES = {"prune": r"\b(masked|removed|pruned)\b", "distill": r"\bdistilled\b", "quantize": r"\b(int\d|quantiz|binary|fp8)"}
 COLOURS = {"": GREY, "prune": BLUE, "distill": "#009E73", "quantize": VERMILION}
 COMBINED = "#AA4499"
-MARKERS = ("s", "^", "D", "v", "P", "X", "<", ">", "p", "*", "d", (6, 1, 0), (4, 1, 0), "8", (3, 1, 0), "h")  # look-alikes last
+# What does not look alike; after these come letters.
+MARKERS = ("s", "^", "D", "v", "P", "X", "<", ">", "p", "*", "d", (6, 1, 0), (4, 1, 0), r"$\spadesuit$", r"$\clubsuit$", "8")
 RING = {"marker": "o", "markersize": 17, "markerfacecolor": "none", "markeredgecolor": "black", "markeredgewidth": 1.6}
 COLUMNS = 3  # of the legend
 LINE = 0.19  # inches, of the legend
@@ -136,7 +137,7 @@ class PlanePlot(MarkedPlot):
         self.picture.set_size_inches(width, height)
         self.picture.set_layout_engine("none")  # the room is known, and laying out takes longer than drawing
         low, high = self._below / height, 1 - 0.3 / height
-        self._axes = self.picture.add_axes((0.75 / width, low, 1 - 0.9 / width, high - low), xscale="log")
+        self._axes = self.picture.add_axes((0.75 / width, low, 1 - 1.1 / width, high - low), xscale="log")
         self._axes.minorticks_off()
         self._axes.grid(alpha=0.3)
         self._axes.title.set_animated(True)
@@ -220,7 +221,11 @@ def _styles(names: Sequence[str]) -> dict[str, dict]:
     for index, name in enumerate(names):
         found = stages(name)
         colour = COMBINED if len(found) > 1 else COLOURS["".join(found)]
-        styles[name] = {"color": colour, "marker": MARKERS[index % len(MARKERS)]}
+        styles[name] = {"color": colour, "marker": _marker(index)}
     if "none" in styles:
         styles["none"] = {"color": "black", "marker": "o"}
     return styles
+
+
+def _marker(index: int) -> str | tuple[int, int, int]:
+    return MARKERS[index] if index < len(MARKERS) else rf"$\mathbf{{{chr(ord('a') + (index - len(MARKERS)) % 26)}}}$"

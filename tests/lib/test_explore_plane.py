@@ -83,6 +83,11 @@ def test_a_method_has_a_marker_of_its_own_and_the_colour_of_its_stage():
     assert styles["int8 static"]["color"] != styles["removed channels"]["color"] != styles["pruned + int8"]["color"]
 
 
+def test_many_methods_still_have_a_marker_each():
+    styles = plane_plot._styles(["none", *(f"method {number}" for number in range(30))])
+    assert len({style["marker"] for style in styles.values()}) == 31
+
+
 # --- the picture
 
 
