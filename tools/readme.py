@@ -156,6 +156,23 @@ def showed_pruning(results: list[Result]) -> str:
     )
 
 
+def showed_quantization(results: list[Result]) -> str:
+    """Claim D2: what int8 keeps, and where it is faster than float32 in the same engine."""
+    runs = [r for r in results if r.lesson == "41_quantization"]
+    made = {r.variant: r for r in runs}
+    pairs = {tuple(r.knobs.values()): r.median("speedup") for r in runs if r.variant == "engines"}
+    net, wide = (pairs.get((model, "static, ONNX", 64)) for model in ("glyph net", "wide perceptron"))
+    if not net or not wide or not {"float32", "static int8, ONNX", "int3", "int3, trained"} <= made.keys():
+        return ""
+    before, int8, int3, trained = (
+        made[v].median("accuracy") for v in ("float32", "static int8, ONNX", "int3", "int3, trained")
+    )
+    return (
+        f"static int8, 64 at a time: {net:.2f} times as fast on a small convolutional net, {wide:.1f} on a wide perceptron; "
+        f"accuracy {before:.1%} and {int8:.1%}. At 3 bits {int3:.1%}, trained for it {trained:.1%}"
+    )
+
+
 def showed_distillation(results: list[Result]) -> str:
     """Claims C2, D5: what a teacher brings on equal pictures, what a transfer set does, and how much of it by softness."""
     arms = {r.knobs.get("arm"): r for r in results if r.lesson == "42_distillation"}
@@ -225,6 +242,7 @@ SHOWED: dict[str, tuple[str, Callable[[list[Result]], str]]] = {
     "30_ddp": ("A2: N nodes divide the time by N", showed_ddp),
     "31_scaling": ("A2, B7, B9: N nodes are N times as fast, 85 % at 100 cards; compression saves", showed_scaling),
     "40_pruning": ("B3, B4, C1, C3, D3: 30-50 % of the compute can go without notable loss", showed_pruning),
+    "41_quantization": ("D2, C4, C5: int8 runs far above the rate of fp32", showed_quantization),
     "42_distillation": ("C2, D5: the student of a teacher is better, and takes longer", showed_distillation),
     "50_adaptive_learning_rates": (
         "A6, B5, B6: AdamW and LAMB need 30-50 % fewer epochs than SGD; warm-up prevents instability",
