@@ -18,6 +18,7 @@ POLL = 0.05  # seconds between two looks at the ranks' output
 GRACE = 5.0  # seconds for the launcher to end by itself, before all of it is killed
 LOOK = 1.0  # seconds between two looks at what the ranks have computed
 IDLE = 0.01  # of a core: a process that uses less waits, in its main thread
+FORKS = sys.platform == "linux"  # elsewhere it is unsafe to copy a process that has loaded libraries, or impossible
 LONGEST = 30_000  # characters of JSON; Windows allows 32,767 in a whole command line
 
 
@@ -146,7 +147,7 @@ def _started(worker: Path, text: str, folder: Path, ranks: int, restarts: int, t
     command += [f"--nproc-per-node={ranks}", f"--max-restarts={restarts}", f"--log-dir={folder / 'launcher'}"]
     if os.name == "nt":  # there a process inherits the lifeline, its standard input, only if its output is redirected
         command.append("--redirects=3")
-    if sys.platform == "linux":  # elsewhere it is unsafe to copy a process that has loaded libraries, or impossible
+    if FORKS:
         command += ["--start-method=forkserver", "--run-path", str(rooms / "__main__.py"), str(worker), text]
     else:
         command += ["--module", "course_lib.distributed", str(worker), text]

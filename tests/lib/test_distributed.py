@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from course_lib import distributed
+from course_lib.distributed import launcher
 
 ROOT = Path(__file__).parents[2]
 BOUND = 30  # seconds in which every failure is told, after it has happened
@@ -92,6 +93,22 @@ def test_the_same_file_runs_under_torchrun(worker, living):
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})
     assert done.returncode == 0, done.stderr
     assert sorted(done.stdout.splitlines()) == ["report of rank 0: 3", "report of rank 1: 4"]
+
+
+@pytest.mark.parametrize("dies, words", [(False, None), (True, "rank 1 was killed by SIGKILL; its last lines:\nhere")])
+def test_where_ranks_are_not_forked_they_start_and_fail_alike(worker, living, monkeypatch, dies, words):
+    monkeypatch.setattr(launcher, "FORKS", False)
+    path = worker("""
+print("here")
+dist.barrier()
+if distributed.arguments()["dies"] and ranks.rank == 1:
+    os.kill(os.getpid(), signal.SIGKILL)
+distributed.report(ranks.rank)
+""")
+    if dies:
+        assert str(in_time(lambda: distributed.launch(path, arguments={"dies": True}))) == words
+    else:
+        assert distributed.launch(path, arguments={"dies": False}) == [0, 1]
 
 
 # --- how it can go wrong ---------------------------------------------------------------------------------------------
