@@ -24,7 +24,7 @@ from .labels import amount, number, words
 BLUE, VERMILION, GREY = "#0072B2", "#D55E00", "#666666"
 OWN = {"color": BLUE, "marker": "o"}
 BESIDE = {"color": VERMILION, "marker": "s"}
-DASHES = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 3)))
+DASHES = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 3)), (0, (9, 3)), (0, (9, 2, 3, 2)))
 TICKS = {"s": "s", "bytes": "B", "MACs": ""}
 
 
