@@ -62,10 +62,10 @@ def test_passed_counts_test_cells_with_full_marks(tmp_path):
     assert passed(tmp_path) == {"one": (2, 6)}
 
 
-def test_a_fresh_checkout_has_passed_nothing_of_five_questions():
+def test_a_fresh_checkout_has_passed_none_of_its_three_to_five_questions():
     released = {path.name: path for path in (ROOT / "exercises").iterdir()}
     assert sorted(passed(ROOT / "exercises")) == sorted(released)
-    assert all(total == 5 for _, total in passed(ROOT / "exercises").values())
+    assert all(done == 0 and 3 <= total <= 5 for done, total in passed(ROOT / "exercises").values())
 
 
 @pytest.mark.parametrize("text", ["{", "[]", json.dumps({"nothing": 1})])
