@@ -1,19 +1,38 @@
 """Makes the learners' exercises out of solutions/: answers and hidden tests are cut out. `make exercises` calls it."""
 
+import sqlite3
 from pathlib import Path
 
 from nbgrader.converters import GenerateAssignment
 from nbgrader.converters.base import NbGraderException
 from nbgrader.coursedir import CourseDirectory
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
 from traitlets.config import Config, PyFileConfigLoader
 
 ROOT = Path(__file__).resolve().parent.parent
 SOLUTIONS = ROOT / "solutions"
+LOCK_SECONDS = 60  # how long one grading process waits for another that writes the gradebook; sqlite's own is 5
 
 
-def exercise_names():
+def exercise_names(solutions=None):
     """The names of the exercises, in order; each is solutions/<name>/<name>.ipynb."""
-    return sorted(path.stem for path in SOLUTIONS.glob("*/*.ipynb") if path.stem == path.parent.name)
+    return sorted(path.stem for path in (solutions or SOLUTIONS).glob("*/*.ipynb") if path.stem == path.parent.name)
+
+
+def database(gradebook):
+    """The URL of a gradebook, a SQLite file, for several processes that write to it."""
+    return f"sqlite:///{Path(gradebook).resolve()}?timeout={LOCK_SECONDS}"
+
+
+@event.listens_for(Engine, "connect")
+def _do_not_wait_for_the_disk(connection, _):
+    """nbgrader commits after every cell, and to wait for the disk each time took a third of the release.
+
+    A killed process loses nothing by it. A power cut may, so `make grade` keeps a copy of the gradebook that it found.
+    """
+    if isinstance(connection, sqlite3.Connection):
+        connection.execute("PRAGMA synchronous=OFF")
 
 
 class KeepsReason:
@@ -52,18 +71,20 @@ def converter(kind, config, exercise, student="."):
     return kind(coursedir=course, config=config, force=True)
 
 
-def release(folder, gradebook=None):
+def release(folder, gradebook=None, exercises=None, solutions=None):
     """Write every exercise as learners get it to folder/<name>/<name>.ipynb; the same solutions give the same bytes.
 
-    With `gradebook`, a SQLite file, the full test cells are stored there too, for grading.
+    gradebook: a SQLite file, where the full test cells are stored too, for grading. exercises: names, None for all.
+    solutions: the folder they are made from, None for that of the course.
     Raises ValueError naming an exercise that nbgrader cannot make, and why.
     """
-    config = settings(release_directory=str(Path(folder).resolve()))
+    solutions = solutions or SOLUTIONS
+    config = settings(source_directory=str(Path(solutions).resolve()), release_directory=str(Path(folder).resolve()))
     if gradebook is None:
         config.merge(Config({"SaveCells": {"enabled": False}, "GenerateAssignment": {"no_database": True}}))
     else:
-        config.CourseDirectory.db_url = f"sqlite:///{Path(gradebook).resolve()}"
-    for name in exercise_names():
+        config.CourseDirectory.db_url = database(gradebook)
+    for name in exercise_names(solutions) if exercises is None else exercises:
         exercise = converter(Release, config, name)
         try:
             exercise.start()
