@@ -37,8 +37,10 @@ grade: setup  ## grade grading/submitted/<student>/<exercise>/<notebook>.ipynb
 base: setup  ## train the base model of the lessons on smaller models again, and ship its weights
 	$(BIN)/python -m tools.base
 
-reference: setup  ## run every lesson here and promote its records to this machine's reference
+reference: setup  ## run every lesson here, promote its records to this machine's reference, and say what changed
 	$(BIN)/python -m tools.reference
+	$(BIN)/python -m tools.readme
+	$(BIN)/python -m tools.changes
 
 readme: setup  ## fill the README's results in from the reference
 	$(BIN)/python -m tools.readme

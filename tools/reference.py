@@ -4,8 +4,12 @@
 records are incomplete or whose notebook breaks a rule of tools/hygiene.py is reported and changes nothing. The others
 replace this machine's records in course_lib/reference/. A CPU machine also refreshes the outputs kept in the notebooks; a
 machine with a GPU leaves those alone, since the prose around them is about the figures of a CPU.
+
+A run of all lessons that was killed, or in which some failed, is taken up where it stood: the next one leaves out what is
+recorded already by the same code.
 """
 
+import json
 import os
 import sys
 import tempfile
@@ -25,6 +29,7 @@ from tools.strip import write_stripped
 
 CELL_SECONDS = 120  # the time-out of one cell, as in `make test`
 RUN = "lesson_run"  # the variant that holds how long a whole lesson ran here
+UNFINISHED = hygiene.ROOT / "reference_run.json"  # {lesson: digest of its code}: what an unfinished run has recorded
 
 
 class LessonFailed(Exception):
@@ -91,25 +96,58 @@ def _execute(notebook: nbformat.NotebookNode, path: Path, store: Path) -> float:
         return time.perf_counter() - start
 
 
+def recorded(unfinished: Path = UNFINISHED) -> dict[str, str]:
+    """{lesson: digest of the code that it was recorded with} of the run that was interrupted; {} when none was."""
+    return json.loads(unfinished.read_text(encoding="utf-8")) if unfinished.exists() else {}
+
+
+def _note(lesson: str, digest: str, unfinished: Path) -> None:
+    part = unfinished.with_suffix(".part")
+    part.write_text(json.dumps(recorded(unfinished) | {lesson: digest}), encoding="utf-8")
+    os.replace(part, unfinished)
+
+
+def record_all(paths: list[Path], reference: Path = records.REFERENCE, unfinished: Path = UNFINISHED) -> list[str]:
+    """Record every lesson that the run before this one has not; return the names of those that failed.
+
+    The note in `unfinished` is dropped once none fails, so that the run after that starts afresh.
+    """
+    digests = {path.stem: records.code_digest(path.stem) for path in paths}
+    done = [name for name, digest in recorded(unfinished).items() if digests.get(name) == digest]
+    if done:
+        print(f"Going on with an unfinished run, which recorded {', '.join(done)}. To record all: delete {unfinished.name}")
+    failed = []
+    for path in paths:
+        if path.stem in done:
+            continue
+        try:
+            seconds, promoted = record(path, reference)
+        except LessonFailed as failure:
+            failed.append(path.stem)
+            print(f"{path.stem}: FAILED, nothing of it is shipped. {failure}", flush=True)
+        else:
+            _note(path.stem, digests[path.stem], unfinished)
+            print(f"{path.stem}: {seconds:.0f} s, records in {promoted.name}", flush=True)
+    if not failed:
+        unfinished.unlink(missing_ok=True)
+    return failed
+
+
 def main(names: list[str]) -> int:
     """Record the named lessons, or all: 0 when each one was, else 1."""
     # The start page goes last: it shows the minutes that the lessons before it have just taken.
     paths = sorted(hygiene.notebooks(), key=lambda path: (not hygiene.is_lesson(path.stem), path.stem))
     if unknown := set(names) - {path.stem for path in paths}:
         raise SystemExit(f"no such lesson: {', '.join(sorted(unknown))}; there are {', '.join(p.stem for p in paths)}")
-    paths = [path for path in paths if not names or path.stem in names]
     torch.set_num_threads(1)  # as in every lesson, so that the machine is described alike
-    minutes = sum(nbformat.read(path, as_version=4).metadata.course.minutes for path in paths)
-    print(f"{device.one_line(device.describe())}\n{len(paths)} notebooks, about {minutes} minutes")
-    failures = 0
-    for path in paths:
-        try:
-            seconds, promoted = record(path)
-            print(f"{path.stem}: {seconds:.0f} s, records in {promoted.relative_to(hygiene.ROOT)}")
-        except LessonFailed as failure:
-            failures += 1
-            print(f"{path.stem}: FAILED, nothing of it is shipped. {failure}")
-    return min(failures, 1)
+    print(device.one_line(device.describe()))
+    chosen = [path for path in paths if not names or path.stem in names]
+    minutes = sum(nbformat.read(path, as_version=4).metadata.course.minutes for path in chosen)
+    print(f"{len(chosen)} notebooks, about {minutes} minutes", flush=True)
+    if names:  # asked for by name: recorded whatever was recorded before
+        with tempfile.TemporaryDirectory() as folder:
+            return int(bool(record_all(chosen, unfinished=Path(folder) / UNFINISHED.name)))
+    return int(bool(record_all(chosen)))
 
 
 if __name__ == "__main__":

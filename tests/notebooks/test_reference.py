@@ -1,11 +1,17 @@
 """Recording a reference: what a made lesson measures is shipped whole, and a lesson that fails ships nothing."""
 
+import dataclasses
+import subprocess
+import sys
+import time
+
 import nbformat
+import psutil
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
 from course_lib import records
-from tools import hygiene, reference, strip
+from tools import changes, hygiene, reference, strip
 
 # The made page is called 00_made: it is spared the anatomy, which is not the matter here.
 RECORDS = """from course_lib import device, records
@@ -13,12 +19,12 @@ log = records.Recorder("00_made", machine=device.describe("cpu"), versions=devic
 _ = log.add("baseline", {"loss": [0.5, 0.25]}, {"loss": "nats"})"""
 
 
-def made(folder, *sources, variants=("baseline",), tags=()):
-    cells = [new_code_cell(source) for source in (RECORDS, *sources)]
+def made(folder, *sources, variants=("baseline",), tags=(), name="00_made"):
+    cells = [new_code_cell(source) for source in (RECORDS.replace("00_made", name), *sources)]
     cells[-1].metadata.tags = list(tags)
     course = {"title": "Made", "claims": [], "minutes": 1, "variants": list(variants)}
     kernel = {"name": "python3", "display_name": "Python 3"}
-    path = folder / "00_made.ipynb"
+    path = folder / f"{name}.ipynb"
     nbformat.write(new_notebook(cells=cells, metadata={"kernelspec": kernel, "course": course}), path)
     return path
 
@@ -57,6 +63,67 @@ def test_a_cell_that_runs_too_long_is_named(tmp_path, monkeypatch):
     path = made(tmp_path, "while True: pass")
     with pytest.raises(reference.LessonFailed, match=r"cell \d .*: still running after 1 s"):
         reference.record(path, tmp_path / "reference")
+
+
+def run_all(folder, *paths):
+    """Record these made lessons into folder/reference, as `make reference` does; the names of those that failed."""
+    return reference.record_all(list(paths), folder / "reference", folder / "unfinished.json")
+
+
+def stamps(folder):
+    """{lesson: how long it ran, to the last digit}: another run of it has another."""
+    [results] = records.references(folder / "reference").values()
+    return {r.lesson: r.values["seconds"] for r in results if r.variant == reference.RUN}
+
+
+def test_a_run_goes_on_where_a_lesson_failed(tmp_path, capsys):
+    right, broken = made(tmp_path), made(tmp_path, "raise ValueError", name="00_broken")
+    assert run_all(tmp_path, right, broken) == ["00_broken"]
+    first = stamps(tmp_path)
+    assert list(first) == ["00_made"]
+    mended = made(tmp_path, name="00_broken")
+    assert run_all(tmp_path, right, mended) == []
+    assert "unfinished run, which recorded 00_made." in capsys.readouterr().out
+    assert stamps(tmp_path) == first | {"00_broken": stamps(tmp_path)["00_broken"]}
+    assert not (tmp_path / "unfinished.json").exists()
+
+
+def test_a_lesson_whose_code_changed_is_recorded_again(tmp_path):
+    (tmp_path / "unfinished.json").write_text('{"00_made": "the digest of other code"}')
+    assert run_all(tmp_path, made(tmp_path)) == [] and list(stamps(tmp_path)) == ["00_made"]
+
+
+def test_a_killed_run_keeps_what_it_recorded(tmp_path):
+    """SIGKILL inside its second lesson."""
+    right = made(tmp_path)
+    slow = made(tmp_path, f"open({str(tmp_path / 'begun')!r}, 'w').close()", "while True: pass", name="00_slow")
+    call = (
+        "import sys, pathlib; from tools import reference; *paths, folder = map(pathlib.Path, sys.argv[1:]); "
+        "reference.record_all(paths, folder / 'reference', folder / 'unfinished.json')"
+    )
+    run = subprocess.Popen([sys.executable, "-c", call, right, slow, tmp_path], cwd=hygiene.ROOT)
+    deadline = time.monotonic() + 100
+    while not (tmp_path / "begun").exists() and run.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    kernels = psutil.Process(run.pid).children(recursive=True)
+    run.kill()
+    run.wait()
+    for kernel in kernels:
+        kernel.kill()
+    assert (tmp_path / "begun").exists() and list(stamps(tmp_path)) == ["00_made"]
+    assert list(reference.recorded(tmp_path / "unfinished.json")) == ["00_made"]
+
+
+def test_the_summary_names_what_changed_beyond_its_spread():
+    [results, *_] = records.references().values()
+    one, *others = [r for r in results if r.lesson == "12_memory"]
+    metric = next(iter(one.values))
+    doubled = dataclasses.replace(one, values=one.values | {metric: [2 * max(one.values[metric])]})
+    lines = changes.summary([one, *others], [doubled, *others[1:]])
+    assert lines[0] == "12_memory:" and any(line.startswith("  gone: ") for line in lines)
+    assert sum("figures changed" in line for line in lines) == 1 and any(f"{metric}: " in line for line in lines)
+    assert changes.summary(results, results)[0].endswith("not recorded anew")
+    assert not changes.moved((1.0, 3.0), (2.0, 5.0)) and changes.moved((1.0, 1.0), (1.5,))
 
 
 def test_a_name_that_is_no_lesson_is_refused():
