@@ -18,6 +18,9 @@ c.CourseDirectory.autograded_directory = "grading/autograded"
 c.CourseDirectory.feedback_directory = "grading/feedback"
 c.CourseDirectory.db_url = f"sqlite:///{ROOT / 'grading' / 'gradebook.db'}"
 
+# nbgrader copies whatever else lies in the folder of a solution; the judge of an exercise is not for its learners.
+c.CourseDirectory.ignore = [".ipynb_checkpoints", "*.pyc", "__pycache__", "feedback", "judge.py"]
+
 c.ClearSolutions.code_stub = {"python": '# YOUR CODE HERE\nraise NotImplementedError("no answer yet")'}
 
 # A learner who deletes a test cell gets it back; the default leaves the points of that cell undecided.
