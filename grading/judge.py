@@ -13,6 +13,7 @@ Each exercise has a judge, solutions/<exercise>/judge.py, a text with plain func
 """
 
 import ast
+import contextlib
 import json
 import math
 import os
@@ -33,10 +34,8 @@ def seed_of(folder):
         with tempfile.NamedTemporaryFile("w", dir=folder, prefix="judge_seed.") as whole:  # readable by its owner alone
             whole.write(secrets.token_hex(16))
             whole.flush()
-            try:
+            with contextlib.suppress(FileExistsError):  # another process was first
                 os.link(whole.name, path)
-            except FileExistsError:
-                pass  # another process was first
     return path.read_text(encoding="utf-8")
 
 
