@@ -1,0 +1,262 @@
+"""A Jupyter kernel for code that nobody has read: in bubblewrap, with limits, and with nothing it says believed.
+
+What comes out of such a kernel may be forged, malformed, endless or missing. It is cut to a size, and what is no message
+of Jupyter's is dropped.
+"""
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from math import isfinite
+from pathlib import Path
+
+from jupyter_client.connect import write_connection_file
+
+from grading import bubblewrap, watch
+from grading.bubblewrap import unavailable
+from grading.messages import Messages
+from grading.outputs import Outputs
+
+__all__ = ["Kernel", "KernelEnded", "Limits", "Ran", "unavailable"]
+
+START = 60  # seconds that a kernel may take to start, on a machine however busy
+LONGEST_WORDS = 2000  # characters of an error's name or message
+MERCY = 5  # seconds between the interrupt of a cell and the end of the kernel
+LAST_OUTPUT = 2  # seconds to wait for what a finished cell printed
+LONGEST_FOLDER = 80  # characters: the path of a socket in it may have 107
+
+# Runs in the kernel's process, before IPython: limits that the system holds for every process of its own.
+STARTER = """
+import sys
+try:
+    import resource
+except ImportError:
+    resource = None
+def limit(name, value):
+    kind = getattr(resource, name, None)
+    if kind is not None:
+        try:
+            resource.setrlimit(kind, (value, value))
+        except (ValueError, OSError):
+            pass
+memory, disk, processes = map(int, sys.argv[1:4])
+limit("RLIMIT_CORE", 0)
+limit("RLIMIT_FSIZE", disk)
+limit("RLIMIT_NPROC", processes)
+limit("RLIMIT_AS", memory)
+sys.argv[1:4] = []
+from ipykernel.kernelapp import launch_new_instance
+launch_new_instance()
+"""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one submission may use; all are above 0.
+
+    cell: seconds of one cell;  total: seconds of all that runs of it;  memory: bytes, its processes together;
+    processes: processes and threads;  disk: bytes in each of its folders;  output: characters that one cell may show.
+    Raises ValueError naming a field that is not allowed.
+    """
+
+    cell: float = 20.0
+    total: float = 120.0
+    memory: int = 4 * 2**30
+    processes: int = 128
+    disk: int = 512 * 2**20
+    output: int = 2 * 2**20
+
+    def __post_init__(self):
+        for name in ("cell", "total"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not (isfinite(value) and value > 0):
+                raise ValueError(f"{name}: {value!r} is not allowed; give seconds above 0")
+        for name in ("memory", "processes", "disk", "output"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ValueError(f"{name}: {value!r} is not allowed; give a whole number above 0")
+
+
+class KernelEnded(Exception):
+    """The kernel is gone, and with it all that ran in it; `reason` is written for the teacher."""
+
+    def __init__(self, reason):
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass
+class Ran:
+    """What one cell left. Nothing of it can be believed: the code that ran may have made it up.
+
+    outputs: valid outputs of a notebook;  error: (name, message) or None;  values: {name: text, or None where the
+    expression raised};  timed_out: it was interrupted at its limit of time.
+    """
+
+    outputs: list = field(default_factory=list)
+    execution_count: int | None = None
+    timed_out: bool = False
+    error: tuple[str, str] | None = None
+    values: dict = field(default_factory=dict)
+
+
+class Kernel:
+    """A Python kernel, started and ended by `with`; when it ends, nothing of it is left.
+
+    With protected=False the kernel has the rights of whoever starts it. Start it in the main thread, or in one that
+    outlives it: the sandbox ends with the thread that started it. Raises ValueError when bubblewrap cannot run here,
+    KernelEnded when the kernel does not start.
+    """
+
+    def __init__(self, limits=None, protected=True):
+        self.limits = limits or Limits()
+        if protected and unavailable():
+            raise ValueError(unavailable())
+        self._protected = protected
+        self._open = contextlib.ExitStack()
+
+    def __enter__(self):
+        with contextlib.ExitStack() as opened:
+            self._folder = _short_folder()
+            opened.callback(_remove, self._folder)
+            connection = write_connection_file(
+                str(self._folder / "sockets" / "kernel.json"), transport="ipc", ip=str(self._folder / "sockets" / "k")
+            )[1]
+            self._process = self._start(self._folder / "sockets" / "kernel.json")
+            opened.callback(watch.end, self._process)
+            self._watch = watch.Watch(self._process, self.limits, [self._folder / "sockets", self._folder / "log"])
+            opened.callback(self._watch.stop)
+            self._messages = Messages(connection)
+            opened.callback(self._messages.close)
+            self._wait_for_start()
+            self._deadline = time.monotonic() + self.limits.total
+            self._open = opened.pop_all()
+        return self
+
+    def __exit__(self, *exception):
+        self._open.close()
+
+    def run(self, source, *, timeout=None, expressions=None, quiet=False):
+        """Run one cell and then evaluate the expressions, {name: Python expression}; returns Ran.
+
+        timeout: seconds, None for the limit of a cell; a cell that takes longer is interrupted. quiet: drop what it
+        shows. Raises KernelEnded when the kernel ended, had to be ended, or used up its total time.
+        """
+        timeout = timeout or self.limits.cell
+        ran = self._execute(source, timeout, quiet, {})
+        if expressions:  # asked for by themselves, since a cell that raised evaluates none
+            asked = self._execute("", timeout, True, expressions)
+            ran.values, ran.timed_out = asked.values, ran.timed_out or asked.timed_out
+        return ran
+
+    def _start(self, connection):
+        limits = self.limits
+        tasks = watch.tasks_of_user() + limits.processes  # the system counts all that this user runs
+        kernel = [sys.executable, "-c", STARTER, str(limits.memory), str(limits.disk), str(tasks)]
+        kernel += ["-f", str(connection), "--log-level=CRITICAL", "--HistoryManager.enabled=False"]
+        if self._protected:
+            command, extra = bubblewrap.argv(self._folder, limits.disk) + kernel, {}
+        else:
+            home = self._folder / "home"
+            home.mkdir()
+            command, extra = kernel, {"cwd": home, "env": os.environ | bubblewrap.environment(str(home))}
+        with (self._folder / "log" / "kernel").open("wb") as log:
+            return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, **extra)
+
+    def _wait_for_start(self):
+        deadline = time.monotonic() + START
+        heard = set()
+        while time.monotonic() < deadline:
+            question = self._messages.ask_whether_ready()
+            heard |= {channel for channel, _ in self._messages.answers(question, 0.5)}
+            if heard == {"shell", "iopub"}:
+                return
+            if self._process.poll() is not None:
+                said = (self._folder / "log" / "kernel").read_bytes()[-2000:].decode(errors="replace").strip()
+                raise KernelEnded(f"the kernel did not start: {said.splitlines()[-1] if said else 'it said nothing'}")
+        raise KernelEnded(f"the kernel did not start within {START} s: is the machine overloaded?")
+
+    def _execute(self, source, timeout, quiet, expressions):
+        outputs, ran = Outputs(self.limits.output), Ran()
+        request = self._messages.execute(source, quiet, expressions)
+        reply = self._reply(request, outputs, timeout, quiet)
+        if reply is None:
+            ran.timed_out = True
+            self._messages.interrupt()
+            reply = self._reply(request, outputs, MERCY, quiet)
+        if reply is None:
+            self._end(f"a cell ran on for {MERCY} s after it was interrupted")
+        ran.outputs = [] if quiet else outputs.all()
+        _note(reply, ran, expressions)
+        return ran
+
+    def _reply(self, request, outputs, seconds, quiet):
+        """The reply to a request, with the outputs that came before it; None when there is none within `seconds`."""
+        deadline, reply, idle = min(time.monotonic() + seconds, self._deadline), None, quiet
+        while time.monotonic() < deadline:
+            for channel, message in self._messages.answers(request, 0.1):
+                if channel == "shell" and message["msg_type"] == "execute_reply":
+                    reply, deadline = message["content"], time.monotonic() + LAST_OUTPUT
+                elif message["msg_type"] == "status":
+                    idle = idle or message["content"].get("execution_state") == "idle"
+                elif not quiet:
+                    outputs.add(message)
+            if reply is not None and idle:
+                return reply
+            self._check_alive()
+        if reply is not None:
+            outputs.lost("it was too much to be read in time")
+        elif time.monotonic() >= self._deadline:
+            self._end(f"it used up the {self.limits.total:g} s that a submission has")
+        return reply
+
+    def _check_alive(self):
+        if self._process.poll() is not None:
+            raise KernelEnded(
+                self._watch.reason or "its code ended the Python process (an exit call, a crash, or no memory left)"
+            )
+
+    def _end(self, reason):
+        watch.end(self._process)
+        raise KernelEnded(self._watch.reason or reason)
+
+
+def _note(reply, ran, expressions):
+    """Copy what the reply claims into `ran`, as far as it is of the right kind."""
+    count, values = reply.get("execution_count"), reply.get("user_expressions")
+    ran.execution_count = count if isinstance(count, int) and not isinstance(count, bool) else None
+    if reply.get("status") != "ok":
+        ran.error = str(reply.get("ename", ""))[:LONGEST_WORDS], str(reply.get("evalue", ""))[:LONGEST_WORDS]
+    ran.values = {name: _text(values.get(name)) if isinstance(values, dict) else None for name in expressions}
+
+
+def _text(value):
+    """The text of an expression's value, None where it raised or is no text."""
+    data = value.get("data") if isinstance(value, dict) else None
+    text = data.get("text/plain") if isinstance(data, dict) else None
+    return text if isinstance(text, str) else None
+
+
+def _short_folder():
+    """A new folder whose path leaves room for the name of a socket, which the system keeps short."""
+    folder = Path(tempfile.mkdtemp(prefix="course-"))
+    if len(str(folder)) > LONGEST_FOLDER:
+        folder.rmdir()
+        folder = Path(tempfile.mkdtemp(prefix="course-", dir="/tmp"))
+    (folder / "sockets").mkdir()
+    (folder / "log").mkdir()
+    return folder
+
+
+def _remove(folder):
+    """Delete the folder with what submitted code left there, also where that code took the right to look into it."""
+    for place, folders, _ in os.walk(folder):
+        for inner in (Path(place, name) for name in folders):
+            if not inner.is_symlink():
+                inner.chmod(0o700)
+    shutil.rmtree(folder)
