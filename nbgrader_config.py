@@ -1,5 +1,6 @@
 """nbgrader's settings: JupyterLab's Validate button, `make exercises` and `make grade` all read them from here."""
 
+import sys
 from pathlib import Path
 
 import bleach
@@ -36,3 +37,11 @@ c.HTMLExporter.filters = {"markdown2html": lambda text: bleach.clean(markdown2ht
 
 # A kernel's own warnings would break into the progress bar and mean nothing to the reader.
 c.Execute.extra_arguments = ["--log-level=ERROR"]
+
+# Whatever makes feedback pages, `make grade` or the button of formgrader, leaves the hidden tests out of them.
+sys.path.append(str(ROOT))
+c.GenerateFeedback.preprocessors = [
+    "nbgrader.preprocessors.GetGrades",
+    "grading.hidden.LeaveOutHiddenTests",
+    "nbconvert.preprocessors.CSSHTMLHeaderPreprocessor",
+]
