@@ -14,12 +14,13 @@ class Checks:
         check.total()
 
     A check that fails prints why and lets the next one run. Only Exception is caught, so that an interrupt still stops
-    the cell.
+    the cell. `results` lists every check that ended, as (what, points, whether it passed).
     """
 
     def __init__(self):
         self.points = 0
         self.problems = []
+        self.results = []
 
     @contextmanager
     def __call__(self, points, what):
@@ -27,9 +28,11 @@ class Checks:
         try:
             yield
         except Exception as error:
+            self.results.append((what, points, False))
             self.problems.append(f"{what}: {_in_words(error)}")
             print(f"not yet (0 of {points})  {self.problems[-1]}")
         else:
+            self.results.append((what, points, True))
             self.points += points
             print(f"passed  ({points} of {points})  {what}")
 

@@ -1,35 +1,37 @@
-"""Grades submissions one after another with nbgrader; whatever one of them does, the next is graded.
+"""Grades one submission after another: nbgrader keeps the book, the submitted code runs in a sandbox, a judge looks from outside.
 
-The submitted code runs in a kernel with the rights of whoever grades.
+Each submission has one kernel, which is gone before the next begins; whatever one of them does, the next is graded.
 """
 
 import contextlib
-import html
 import os
-import shutil
 import sys
 import tempfile
 import time
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import nbformat
-from nbclient.exceptions import DeadKernelError
 from nbgrader.api import Gradebook
 from nbgrader.converters import Autograde, GenerateFeedback
 from nbgrader.converters.base import NbGraderException
 from nbgrader.preprocessors import Execute
 from sqlalchemy.exc import SAWarning
-from tqdm import tqdm
 
-from grading import submissions
-from grading.release import KeepsReason, converter, exercise_names, release, settings
+from grading import feedback, submissions
+from grading.judge import Judge, seed_of
+from grading.passes import Passes, Tests
+from grading.release import SOLUTIONS, KeepsReason, converter, database, exercise_names, release, settings
+from grading.sandbox import Kernel, KernelEnded, Limits
 
 
 @dataclass(frozen=True)
 class Grade:
-    """One row of grades.csv. Where a submission could not be graded, points is 0 and the flags say why."""
+    """One row of grades.csv. Where a submission could not be graded, points is 0 and the flags say why.
+
+    questions: {test cell: Question}, empty where it could not be graded.
+    """
 
     student: str
     exercise: str
@@ -37,64 +39,57 @@ class Grade:
     maximum: float
     flags: tuple[str, ...]
     seconds: float
-
-
-class PatientOnce(Execute):
-    """Runs the cells; once one ran out of time, the others get a quarter of it, so that an endless loop costs little."""
-
-    def __init__(self, **kwargs):
-        super().__init__(**kwargs)
-        self.ran_out = False
-        self.timeout_func = lambda cell: self.timeout / 4 if self.ran_out else self.timeout
-
-    def on_cell_executed(self, **kwargs):
-        super().on_cell_executed(**kwargs)
-        self.ran_out |= kwargs["execute_reply"]["content"].get("ename") == "CellTimeoutError"
+    questions: dict = field(default_factory=dict)
 
 
 class Run(KeepsReason, Autograde):
-    """nbgrader's Autograde with our patience."""
+    """nbgrader's Autograde, with another way to execute: `execute(notebook)` changes the notebook."""
 
-    def __init__(self, **kwargs):
+    def __init__(self, *, execute, **kwargs):
         super().__init__(**kwargs)
-        self.autograde_preprocessors = [PatientOnce if step is Execute else step for step in self.autograde_preprocessors]
+        self._execute = execute
+        self.autograde_preprocessors = [self._step if step is Execute else step for step in self.autograde_preprocessors]
+
+    def _step(self, notebook, resources):
+        self._execute(notebook)
+        return notebook, resources
 
 
 class Grader:
     """Grades what is in folder/submitted/ and writes folder/autograded/, folder/feedback/ and folder/gradebook.db.
 
-    timeout: seconds a cell may take, None for that of nbgrader_config.py. Grades inside `with`: it holds the exercises
-    in a temporary folder. Raises ValueError when the gradebook does not fit the exercises.
+    exercises: names, None for all;  solutions: the folder that they and their judges are in;  limits: a Limits;
+    protected: False to run submitted code with the rights of whoever grades;  released: a folder into which `release` has
+    put these exercises, for this gradebook, None to do so here. Grades inside `with`. Raises ValueError when the
+    gradebook does not fit the exercises, or bubblewrap cannot run.
     """
 
-    def __init__(self, folder, timeout=None):
-        self.folder = Path(folder).resolve()
-        self.exercises = exercise_names()
-        self._timeout = timeout
+    def __init__(self, folder, exercises=None, solutions=SOLUTIONS, limits=None, protected=True, released=None):
+        self.folder, self.solutions = Path(folder).resolve(), Path(solutions)
+        self.exercises = exercise_names(self.solutions) if exercises is None else exercises
+        self.limits, self.protected = limits or Limits(), protected
+        self._released = released
+        self._judged = {}  # {exercise: (its Judge, what the course's solution answers)}, made when first needed
         self._open = contextlib.ExitStack()
 
     def __enter__(self):
-        self._open.enter_context(_tools_of_this_python())
-        self._open.enter_context(warnings.catch_warnings())
-        warnings.simplefilter("ignore", SAWarning)  # nbgrader 0.9.6 adds rows in an order that SQLAlchemy 2 remarks on
-        self._work = Path(self._open.enter_context(tempfile.TemporaryDirectory()))
-        gradebook = self.folder / "gradebook.db"
-        self.config = settings(
-            root=str(self.folder),
-            submitted_directory=str(self._work / "submitted"),
-            autograded_directory="autograded",
-            feedback_directory="feedback",
-            db_url=f"sqlite:///{gradebook}",
-        )
-        if self._timeout is not None:
-            self.config.Execute.timeout = self._timeout
-        try:
-            release(self._work / "released", gradebook)
-        except ValueError as error:
-            self._open.close()
-            raise ValueError(
-                f"{error}. If cells were added or removed since the last grading, move {gradebook} away and grade again"
-            ) from error
+        with contextlib.ExitStack() as opened:
+            opened.enter_context(_tools_of_this_python())
+            opened.enter_context(warnings.catch_warnings())
+            warnings.simplefilter("ignore", SAWarning)  # nbgrader 0.9.6 adds rows in an order that SQLAlchemy 2 remarks on
+            self._work = Path(opened.enter_context(tempfile.TemporaryDirectory()))
+            gradebook = self.folder / "gradebook.db"
+            self.config = settings(
+                root=str(self.folder),
+                submitted_directory=str(self._work / "submitted"),
+                autograded_directory="autograded",
+                feedback_directory="feedback",
+                db_url=database(gradebook),
+            )
+            if self._released is None:
+                self._released = self._work / "released"
+                self._release(gradebook)
+            self._open = opened.pop_all()
         return self
 
     def __exit__(self, *exception):
@@ -103,69 +98,89 @@ class Grader:
     def grade(self, submission):
         """Grade one Submission. Never raises on what is in it: what goes wrong becomes a flag."""
         start = time.monotonic()
-        points, maximum, flags = 0.0, self._maximum(submission.exercise), []
+        points, maximum, flags, found = 0.0, self._maximum(submission.exercise), [], {}
         try:
             flags += self._stage(submission)
-            self._run(submission)
-            points = self._points(submission)
-            flags += self._out_of_time(submission)
+            passes = self._run(submission)
+            points, found = self._points(submission), passes.questions
+            flags += [f"{name} ran out of time" for name in passes.late] + passes.flags
             converter(GenerateFeedback, self.config, submission.exercise, submission.student).start()
         except submissions.CannotGrade as problem:
             flags.append(f"not graded: {problem}")
-            self._feedback_without_grade(submission, str(problem))
+            feedback.not_graded(self.folder, submission, str(problem))
         except NbGraderException:
             flags.append("graded, but no feedback page could be made of it")
-        return Grade(submission.student, submission.exercise, points, maximum, tuple(flags), round(time.monotonic() - start, 1))
+        seconds = round(time.monotonic() - start, 1)
+        return Grade(submission.student, submission.exercise, points, maximum, tuple(flags), seconds, found)
 
-    def _released(self, exercise):
-        return nbformat.read(self._work / "released" / exercise / f"{exercise}.ipynb", as_version=4)
+    def _release(self, gradebook):
+        try:
+            release(self._released, gradebook, self.exercises, self.solutions)
+        except ValueError as error:
+            raise ValueError(
+                f"{error}. If cells were added or removed since the last grading, move {gradebook} away and grade again"
+            ) from error
+
+    def _notebook(self, folder, exercise):
+        return nbformat.read(folder / exercise / f"{exercise}.ipynb", as_version=4)
 
     def _maximum(self, exercise):
         if exercise not in self.exercises:
             return 0.0
-        cells = self._released(exercise).cells
+        cells = self._notebook(self._released, exercise).cells
         return float(sum(cell.metadata.get("nbgrader", {}).get("points", 0) for cell in cells))
 
     def _stage(self, submission):
         """Put a repaired copy where nbgrader looks for it: the learner's own folder is only read."""
         notebook = submissions.read(submission, self.exercises)
-        flags = submissions.repair(notebook, self._released(submission.exercise))
+        flags = submissions.repair(notebook, self._notebook(self._released, submission.exercise))
         target = self._work / "submitted" / submission.student / submission.exercise
         target.mkdir(parents=True)
         nbformat.write(notebook, target / f"{submission.exercise}.ipynb")
         return flags
 
     def _run(self, submission):
-        run = converter(Run, self.config, submission.exercise, submission.student)
-        try:
-            run.start()
-        except NbGraderException:
-            if isinstance(run.reason, DeadKernelError):
-                raise submissions.CannotGrade(
-                    "its code ended the Python process (an exit call, a crash, or no memory left)"
-                ) from None
-            raise submissions.CannotGrade(f"nbgrader could not run it ({run.reason!r})") from None
+        """The Passes of a submission, after them its row in the gradebook and its notebook in autograded/ are written."""
+        exercise = submission.exercise
+        judge, expected = self._judge(exercise)
+        with Kernel(self.limits, self.protected) as kernel:
+            passes = Passes(kernel, self._tests(exercise), judge, expected)
+            run = converter(Run, self.config, exercise, submission.student, execute=passes.run)
+            try:
+                run.start()
+            except NbGraderException:
+                if isinstance(run.reason, KernelEnded):
+                    raise submissions.CannotGrade(run.reason.reason) from None
+                raise submissions.CannotGrade(f"nbgrader could not run it ({run.reason!r})") from None
+        return passes
+
+    def _tests(self, exercise):
+        return Tests(*(_test_cells(self._notebook(folder, exercise)) for folder in (self._released, self.solutions)))
+
+    def _judge(self, exercise):
+        """The Judge of an exercise and what the course's solution answers it; (None, None) where there is no judge."""
+        if exercise not in self._judged:
+            path = self.solutions / exercise / "judge.py"
+            self._judged[exercise] = self._ask_solution(exercise, path) if path.is_file() else (None, None)
+        return self._judged[exercise]
+
+    def _ask_solution(self, exercise, path):
+        judge = Judge(path.read_text(encoding="utf-8"), seed_of(self.folder))
+        with Kernel(self.limits, self.protected) as kernel:
+            for cell in self._notebook(self.solutions, exercise).cells:
+                if cell.cell_type == "code" and not cell.metadata.get("nbgrader", {}).get("grade"):
+                    kernel.run(cell.source, quiet=True)
+            return judge, judge.expected(kernel)
 
     def _points(self, submission):
         with Gradebook(self.config.CourseDirectory.db_url) as book:
             return book.find_submission_notebook(submission.exercise, submission.exercise, submission.student).score
 
-    def _out_of_time(self, submission):
-        path = self.folder / "autograded" / submission.student / submission.exercise / f"{submission.exercise}.ipynb"
-        cells = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
-        late = [cell for cell in cells if any(output.get("ename") == "CellTimeoutError" for output in cell.outputs)]
-        return [f"{cell.metadata.get('nbgrader', {}).get('grade_id', 'a cell')} ran out of time" for cell in late]
 
-    def _feedback_without_grade(self, submission, problem):
-        page = self.folder / "feedback" / submission.student / submission.exercise / "not_graded.html"
-        shutil.rmtree(page.parent, ignore_errors=True)  # a page of an earlier grading would contradict this one
-        page.parent.mkdir(parents=True)
-        title = html.escape(f"{submission.exercise or 'Submission'}: not graded")
-        page.write_text(
-            f'<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>{title}</title>'
-            f"<h1>{title}</h1><p>{html.escape(problem)}</p></html>\n",
-            encoding="utf-8",
-        )
+def _test_cells(notebook):
+    """{name: source} of the test cells of a notebook."""
+    marked = [(cell.metadata.get("nbgrader", {}), cell) for cell in notebook.cells]
+    return {mark["grade_id"]: cell.source for mark, cell in marked if mark.get("grade") and not mark.get("solution")}
 
 
 @contextlib.contextmanager
@@ -179,11 +194,11 @@ def _tools_of_this_python():
         os.environ["PATH"] = before
 
 
-def grade_folder(folder, timeout=None, progress=False):
+def grade_folder(folder, limits=None, protected=True):
     """Grade every submission in folder/submitted/; returns one Grade each, in order.
 
     Raises ValueError when there is nothing to grade or the gradebook does not fit.
     """
     found = submissions.find(Path(folder) / "submitted")
-    with Grader(folder, timeout) as grader:
-        return [grader.grade(submission) for submission in tqdm(found, unit="submission", disable=not progress)]
+    with Grader(folder, limits=limits, protected=protected) as grader:
+        return [grader.grade(submission) for submission in found]

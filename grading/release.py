@@ -65,10 +65,10 @@ def settings(**course_directory):
     return config
 
 
-def converter(kind, config, exercise, student="."):
+def converter(kind, config, exercise, student=".", **more):
     """One of nbgrader's converters for one exercise of one student; its start() replaces what an earlier run left."""
     course = CourseDirectory(config=config, assignment_id=exercise, student_id=student)
-    return kind(coursedir=course, config=config, force=True)
+    return kind(coursedir=course, config=config, force=True, **more)
 
 
 def release(folder, gradebook=None, exercises=None, solutions=None):

@@ -16,6 +16,7 @@ def test_checks_add_up_and_say_what_failed(capsys):
     with check(1, "one more"):
         raise AssertionError("expected 1, got 2")
     assert check.total() == 2
+    assert check.results == [("two and two", 2, True), ("one more", 1, False)]
     assert capsys.readouterr().out == "passed  (2 of 2)  two and two\nnot yet (0 of 1)  one more: expected 1, got 2\n"
 
 
