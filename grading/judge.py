@@ -105,24 +105,28 @@ class Judge:
         return None
 
     def _prepare(self, kernel):
-        """Put in_kernel.py and the probes into the kernel, in a name space of their own."""
+        """Put in_kernel.py and the probes into the kernel, in a name space that no answer can name."""
+        self._space = f"_judge_{secrets.token_hex(8)}"
         ran = kernel.run(
-            "_judge = {'__name__': 'judge'}\n"
-            f"exec({IN_KERNEL.read_text(encoding='utf-8')!r}, _judge)\n"
-            f"exec({self._text!r}, _judge)\n"
+            f"{self._space} = {{'__name__': 'judge'}}\n"
+            f"exec({IN_KERNEL.read_text(encoding='utf-8')!r}, {self._space})\n"
+            f"exec({self._text!r}, {self._space})\n",
+            quiet=True,
         )
-        self._problem = f"the judge's own functions failed in its kernel ({_short(ran.error)})" if ran.error else None
+        self._problem = (
+            f"the judge's own functions failed in its kernel ({_short(': '.join(ran.error))})" if ran.error else None
+        )
 
     def _ask(self, kernel, test, check):
         if self._problem:
             raise Unreadable(self._problem)
         probe, cases = self.judged[test][check][0].__name__, json.dumps(self._cases[test, check])
-        source = f"_judge_reply = _judge['reply'](_judge[{probe!r}], globals(), {cases!r})"
-        ran = kernel.run(source, expressions={"reply": "_judge_reply"})
+        source = f"{self._space}['answer'] = {self._space}['reply']({self._space}[{probe!r}], globals(), {cases!r})"
+        ran = kernel.run(source, expressions={"reply": f"{self._space}['answer']"}, quiet=True)
         if ran.timed_out:
             raise TimeoutError
         if ran.error:
-            raise Unreadable(f"fails outside its tests ({_short(ran.error)})")
+            raise Unreadable(f"fails outside its tests ({_short(': '.join(ran.error))})")
         return read(ran.values.get("reply"))
 
 
