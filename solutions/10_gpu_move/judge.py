@@ -105,7 +105,9 @@ def bytes_of_shared(answers, width, hidden_buffer, plain):
 
 
 def shared(rng):
-    return [(rng.randint(3, 30), rng.choice([0, 1]) * extra, extra) for extra in (0, *rng.sample(range(1, 60), 3))] + [(5, 7, 0)]
+    return [(rng.randint(3, 30), rng.choice([0, 1]) * extra, extra) for extra in (0, *rng.sample(range(1, 60), 3))] + [
+        (5, 7, 0)
+    ]
 
 
 def bytes_on_meta(answers, inputs, outputs):
@@ -122,9 +124,7 @@ def giants(rng):
 
 def small_task(seed, sizes):
     generator = torch.Generator().manual_seed(seed)
-    batches = [
-        (torch.randn(size, 6, generator=generator), torch.randint(3, (size,), generator=generator)) for size in sizes
-    ]
+    batches = [(torch.randn(size, 6, generator=generator), torch.randint(3, (size,), generator=generator)) for size in sizes]
     torch.manual_seed(seed)
     model = nn.Linear(6, 3)
     return model, batches, torch.optim.SGD(model.parameters(), lr=0.5)
@@ -180,17 +180,18 @@ def asks_once(got, expected, seed, sizes):
 # 5. When does it pay? Rates are drawn; a break-even that is a whole number before rounding does not come up.
 
 
-class Watched:
+def watched(machine):
     """A machine that gives up when it is asked too often: the break-even is to be solved for, not searched."""
+    left = [1000]  # out of reach of an answer that would set it back
 
-    def __init__(self, machine):
-        self.__dict__.update(machine=machine, left=1000)
+    class Watched:
+        def __getattr__(self, name):
+            left[0] -= 1
+            if left[0] < 0:
+                raise AssertionError("a search")
+            return getattr(machine, name)
 
-    def __getattr__(self, name):
-        self.__dict__["left"] -= 1
-        if self.left < 0:
-            raise AssertionError("a search")
-        return getattr(self.machine, name)
+    return Watched()
 
 
 def machine_of(answers, cpu_rate, gpu_rate, link, launch):
@@ -206,12 +207,12 @@ def factors(answers, step, machine, batches):
 
 
 def whole_break_even(answers, step, machine):
-    batch = answers.break_even(step_of(answers, *step), Watched(machine_of(answers, *machine)))
+    batch = answers.break_even(step_of(answers, *step), watched(machine_of(answers, *machine)))
     return [isinstance(batch, int), batch]
 
 
 def no_break_even(answers, step, machine):
-    return answers.break_even(step_of(answers, *step), Watched(machine_of(answers, *machine)))
+    return answers.break_even(step_of(answers, *step), watched(machine_of(answers, *machine)))
 
 
 def drawn(rng, flops=1e6, link=1e10, gpu_gain=100.0, kernels=50):

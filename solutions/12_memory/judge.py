@@ -248,8 +248,8 @@ def matrices(rng):
 
 
 def thin_matrices(rng):
-    """One column or two: the starts take more than the numbers, or (at one row of four) exactly as much."""
-    return [(rng.randint(2, 500), 1), (1, 4), (1, rng.randint(1, 3)), (rng.randint(2, 500), 1)]
+    """One column or one row: the starts take more than the numbers, or (four numbers in a row) exactly as much."""
+    return [(rng.randint(2, 500), 1), (1, 4), (1, 3), (rng.randint(2, 500), 1)]
 
 
 JUDGED = {
