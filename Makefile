@@ -31,8 +31,10 @@ install:
 exercises: setup  ## generate exercises/ from solutions/
 	$(BIN)/python -m grading.release
 
-grade: setup  ## grade grading/submitted/<student>/<exercise>/<notebook>.ipynb
-	$(BIN)/python -m grading
+# OVERLAY=folder adds secret tests, AGAIN=1 grades all anew, UNPROTECTED=1 goes without the sandbox, FOLDER is another class.
+grade: setup  ## grade grading/submitted/<student>/<exercise>/<exercise>.ipynb
+	$(BIN)/python -m grading $(if $(OVERLAY),--overlay '$(OVERLAY)') $(if $(filter-out 0,$(AGAIN)),--again) \
+	  $(if $(filter-out 0,$(UNPROTECTED)),--unprotected) $(if $(FOLDER),'$(FOLDER)')
 
 base: setup  ## train the base model of the lessons on smaller models again, and ship its weights
 	$(BIN)/python -m tools.base

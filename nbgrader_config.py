@@ -38,10 +38,6 @@ c.HTMLExporter.filters = {"markdown2html": lambda text: bleach.clean(markdown2ht
 # A kernel's own warnings would break into the progress bar and mean nothing to the reader.
 c.Execute.extra_arguments = ["--log-level=ERROR"]
 
-# Whatever makes feedback pages, `make grade` or the button of formgrader, leaves the hidden tests out of them.
+# Whatever makes feedback pages, `make grade` or the button of formgrader, leaves hidden tests and scripts out of them.
 sys.path.append(str(ROOT))
-c.GenerateFeedback.preprocessors = [
-    "nbgrader.preprocessors.GetGrades",
-    "grading.hidden.LeaveOutHiddenTests",
-    "nbconvert.preprocessors.CSSHTMLHeaderPreprocessor",
-]
+c.GenerateFeedback.exporter_class = "grading.exporter.FeedbackPage"

@@ -63,7 +63,7 @@ def with_marks(grade, by_hand):
         return grade
     questions = {test: replace(one, points=changed.get(test, one.points)) for test, one in grade.questions.items()}
     words = ", ".join(f"{test} {points:g}" for test, points in changed.items())
-    points = grade.points + sum(points - grade.questions[test].points for test, points in changed.items())
+    points = sum(one.points for one in questions.values())
     return replace(grade, points=points, questions=questions, flags=(*grade.flags, f"marked by hand: {words}"))
 
 
