@@ -1,4 +1,4 @@
-"""Grades one submission after another: nbgrader keeps the book, the submitted code runs in a sandbox, a judge looks from outside.
+"""Grades submissions one by one: nbgrader keeps the book, submitted code runs in a sandbox, a judge looks from outside.
 
 Each submission has one kernel, which is gone before the next begins; whatever one of them does, the next is graded.
 """
@@ -21,7 +21,8 @@ from sqlalchemy.exc import SAWarning
 
 from grading import feedback, submissions
 from grading.judge import Judge, seed_of
-from grading.passes import Passes, Tests
+from grading.passes import Passes, Tests, name_of
+from grading.reach import reaches
 from grading.release import SOLUTIONS, KeepsReason, converter, database, exercise_names, release, settings
 from grading.sandbox import Kernel, KernelEnded, Limits
 
@@ -133,7 +134,8 @@ class Grader:
     def _stage(self, submission):
         """Put a repaired copy where nbgrader looks for it: the learner's own folder is only read."""
         notebook = submissions.read(submission, self.exercises)
-        flags = submissions.repair(notebook, self._notebook(self._released, submission.exercise))
+        released = self._notebook(self._released, submission.exercise)
+        flags = submissions.repair(notebook, released) + _reaches(notebook, released)
         target = self._work / "submitted" / submission.student / submission.exercise
         target.mkdir(parents=True)
         nbformat.write(notebook, target / f"{submission.exercise}.ipynb")
@@ -175,6 +177,16 @@ class Grader:
     def _points(self, submission):
         with Gradebook(self.config.CourseDirectory.db_url) as book:
             return book.find_submission_notebook(submission.exercise, submission.exercise, submission.student).score
+
+
+def _reaches(notebook, released):
+    """[flag] where the learner's own code reaches for what grades it."""
+    locked = {name_of(cell) for cell in released.cells if cell.metadata.get("nbgrader", {}).get("locked")}
+    tests = _test_cells(released)
+    own = [cell.source for cell in notebook.cells if cell.cell_type == "code" and name_of(cell) not in locked]
+    given = [cell.source for cell in released.cells if name_of(cell) in locked - set(tests)]
+    found = reaches(own, given, tests.values())
+    return [f"reaches into the grader: {', '.join(found)}"] if found else []
 
 
 def _test_cells(notebook):
