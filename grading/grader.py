@@ -106,7 +106,7 @@ class Grader:
             points, found = self._points(submission), passes.questions
             flags += [f"{name} ran out of time" for name in passes.late] + passes.flags
             converter(GenerateFeedback, self.config, submission.exercise, submission.student).start()
-        except submissions.CannotGrade as problem:
+        except (submissions.CannotGrade, KernelEnded) as problem:
             flags.append(f"not graded: {problem}")
             feedback.not_graded(self.folder, submission, str(problem))
         except NbGraderException:
@@ -152,7 +152,7 @@ class Grader:
                 run.start()
             except NbGraderException:
                 if isinstance(run.reason, KernelEnded):
-                    raise submissions.CannotGrade(run.reason.reason) from None
+                    raise run.reason from None
                 raise submissions.CannotGrade(f"nbgrader could not run it ({run.reason!r})") from None
         return passes
 

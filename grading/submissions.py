@@ -1,12 +1,16 @@
 """Finds what was handed in and makes each notebook fit to be graded, or says in a teacher's words why it cannot be."""
 
 import difflib
+import os
 import re
+import stat
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
 
+LARGEST = 50 * 2**20  # bytes of a notebook: one with all its pictures has a few million
 SAFE_NAME = re.compile(r"\w[\w.@ -]*")  # nbgrader matches folder names as patterns: no brackets, stars or braces
 
 
@@ -52,44 +56,93 @@ def read(submission, exercises):
         hint = f"did you mean {close[0]}?" if close else f"the exercises are {', '.join(exercises)}"
         what = f"there is no exercise called {name}" if name else "the student's folder holds no folder with an exercise"
         raise CannotGrade(f"{what}: {hint}")
+    if submission.folder.is_symlink() or submission.folder.parent.is_symlink():
+        raise CannotGrade("the folder is a link to another one, maybe to somebody else's work: ask for a folder of its own")
     path = submission.folder / f"{name}.ipynb"
     if not path.is_file():
         others = ", ".join(sorted(other.name for other in submission.folder.glob("*.ipynb"))) or "no notebook at all"
         raise CannotGrade(f"{path.name} is missing, found: {others}. Rename the right one and grade again")
+    return _parsed(_text(path))
+
+
+def _text(path):
+    """The file's text. A link is not followed: it could show, as if handed in, any file that the teacher can read."""
     try:
-        notebook = nbformat.reads(path.read_text(encoding="utf-8"), as_version=4)
-        nbformat.validate(notebook)
-    except (ValueError, OSError, nbformat.ValidationError, AttributeError, TypeError):
+        with os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise CannotGrade(f"{path.name} is no file: ask for the notebook itself")
+            data = file.read(LARGEST + 1)
+    except OSError as error:
+        link = "it is a link to another file" if path.is_symlink() else error.strerror
+        raise CannotGrade(f"{path.name} cannot be read ({link}): ask for the notebook itself") from None
+    if len(data) > LARGEST:
+        raise CannotGrade(f"{path.name} has more than {LARGEST >> 20} MiB: ask for it again with its outputs cleared")
+    return data
+
+
+def _parsed(data):
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of old or doubled cell ids, which do not matter here
+            notebook = nbformat.reads(data.decode("utf-8"), as_version=4)
+            for cell in notebook.cells:
+                _lighten(cell)
+            nbformat.validate(notebook)
+    except (ValueError, nbformat.ValidationError, AttributeError, TypeError, KeyError, RecursionError):
         raise CannotGrade("the file is damaged or no notebook (it may have been cut off): ask for it again") from None
     return notebook
+
+
+def _lighten(cell):
+    """Keep of a cell what grading needs: its kind, its name and its text, made sure to be one that can be written down."""
+    text = cell.source if isinstance(cell.source, str) else "".join(cell.source)
+    cell.source = text.encode("utf-8", "replace").decode("utf-8")  # half of a character pair cannot be stored
+    cell.pop("attachments", None)
+    if cell.cell_type == "code":
+        cell.outputs, cell.execution_count = [], None
+    name = _mark(cell)
+    cell.metadata = nbformat.from_dict({"nbgrader": {"grade_id": name}} if name else {})
 
 
 def repair(notebook, released):
     """Put back what grading needs; return what was done, as flags. `notebook` is changed, `released` is the exercise.
 
-    Marked cells are those nbgrader knows by an id in their metadata: answers, tests and given code.
+    Marked cells are those nbgrader knows by an id in their metadata: answers, tests and given code. Of these, only the
+    text of the answers is the learner's; all else comes from the exercise.
     Raises CannotGrade when no answer cell has kept its mark, as then nobody can tell where the answers are.
     """
+    marked = {_mark(cell): cell for cell in released.cells if _mark(cell)}
+    for cell in notebook.cells:
+        if _mark(cell) and _mark(cell) not in marked:
+            cell.metadata.clear()
     copies = _unmark_copies(notebook)
     submitted = {_mark(cell): cell for cell in notebook.cells if _mark(cell)}
-    marked = [cell for cell in released.cells if _mark(cell)]
-    if not any(_mark(cell) in submitted for cell in marked if cell.metadata.nbgrader.solution):
+    if not any(name in submitted for name, cell in marked.items() if cell.metadata.nbgrader.solution):
         raise CannotGrade(
             "the notebook has lost its cell metadata (some editors drop it), so the answers cannot be told from the "
             "rest: copy the answers into a fresh copy of the exercise"
         )
     missing, edited, position = [], [], 0
-    for cell in marked:
-        name = _mark(cell)
+    for name, cell in marked.items():
         if name not in submitted:
             missing.append(name)
             notebook.cells.insert(position, cell)
-        elif not cell.metadata.nbgrader.solution and submitted[name].source != cell.source:
-            edited.append(name)
-        here = submitted.get(name, cell)
-        position = max(position, 1 + next(i for i, other in enumerate(notebook.cells) if other is here))
+        else:
+            if cell.metadata.nbgrader.solution:
+                cell.source = submitted[name].source
+            elif submitted[name].source != cell.source:
+                edited.append(name)
+            notebook.cells[_place(notebook, submitted[name])] = cell
+        position = max(position, 1 + _place(notebook, cell))
+    for number, cell in enumerate(notebook.cells):
+        cell.id = f"cell-{number}"
+    notebook.metadata, notebook.nbformat_minor = released.metadata, released.nbformat_minor
     found = {"there twice, the last one counts": copies, "missing, put back": missing, "edited, restored": edited}
     return [f"{what}: {', '.join(names)}" for what, names in found.items() if names]
+
+
+def _place(notebook, cell):
+    return next(number for number, other in enumerate(notebook.cells) if other is cell)
 
 
 def _unmark_copies(notebook):
@@ -107,4 +160,5 @@ def _unmark_copies(notebook):
 
 def _mark(cell):
     mark = cell.metadata.get("nbgrader")
-    return mark.get("grade_id", "") if isinstance(mark, dict) else ""
+    name = mark.get("grade_id") if isinstance(mark, dict) else None
+    return name if isinstance(name, str) else ""

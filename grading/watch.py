@@ -40,10 +40,10 @@ class Watch:
 
     def _excess(self):
         memory, tasks = usage(self._process.pid)
-        if memory > self._limits.memory:
-            return f"it took more than {self._limits.memory / 2**30:.3g} GiB of memory"
         if tasks > self._limits.processes:
             return f"it started more than {self._limits.processes} processes and threads"
+        if memory > self._limits.memory:
+            return f"it took more than {self._limits.memory / 2**30:.3g} GiB of memory"
         if size_of(self._places) > FOLDER:
             return f"it wrote more than {FOLDER // 2**20} MiB where only the sockets of its kernel belong"
         if psutil.Process().memory_info().rss - self._own > OWN_GROWTH:
