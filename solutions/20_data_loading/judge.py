@@ -55,11 +55,10 @@ class Blocks:
     """What the exercise calls Blocks, with numbers that nobody can work out from an index."""
 
     def __init__(self, n, size, seed):
-        self.size, self.reads = size, {}
+        self.size = size
         self._samples = torch.randint(10**6, (n, 2), generator=torch.Generator().manual_seed(seed))
 
     def read(self, block):
-        self.reads[block] = self.reads.get(block, 0) + 1
         return self._samples[block * self.size : (block + 1) * self.size].clone()
 
 
@@ -78,13 +77,19 @@ def batches_in_any_order(rng):
 
 
 def reads(answers, n, size, seed, batches):
-    """For each of several batches: (block, times it was read), in order."""
-    blocks = Blocks(n, size, seed)
-    samples, counts = answers.BlockSet(blocks), []
+    """The blocks read for each of several batches, in order. The count is in no attribute: no answer can set it back."""
+    read, counts = [], []
+
+    class Counted(Blocks):
+        def read(self, block):
+            read.append(int(block))
+            return super().read(block)
+
+    samples = answers.BlockSet(Counted(n, size, seed))
     for indices in batches:
-        blocks.reads.clear()
+        read.clear()
         samples.__getitems__(indices)
-        counts.append(sorted((int(block), times) for block, times in blocks.reads.items()))
+        counts.append(sorted(read))
     return counts
 
 
@@ -226,22 +231,21 @@ def type_and_input(answers, *sizes):
     return [str(answers.crop_flip(pixels, *rest).dtype), pixels]
 
 
-class CountOps(TorchDispatchMode):
-    n = 0
-
-    def __torch_dispatch__(self, op, types, args=(), kwargs=None):
-        self.n += 1
-        return op(*args, **(kwargs or {}))
-
-
 def operations(answers, seed, batches, height, width, side):
     """For each number of pictures: the operations, the squares."""
-    found = []
+    found, operations = [], []
+
+    class Count(TorchDispatchMode):
+        def __torch_dispatch__(self, op, types, args=(), kwargs=None):
+            operations.append(1)
+            return op(*args, **(kwargs or {}))
+
     for batch in batches:
         given = pictures(seed, batch, height, width, side)
-        with CountOps() as ops:
+        operations.clear()
+        with Count():
             cut = answers.crop_flip(*given)
-        found.append([ops.n, cut])
+        found.append([len(operations), cut])
     return found
 
 
