@@ -10,7 +10,7 @@ BEGIN, END = "BEGIN HIDDEN TESTS", "END HIDDEN TESTS"
 SCRIPT = re.compile(r"<script\b.*?</script\s*>", re.DOTALL | re.IGNORECASE)
 # nbconvert has cleaned what learners wrote; should it miss a way one day, the browser runs and fetches nothing all the same.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
-META = f'<meta charset="utf-8" />\n<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
+META = f'\n<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
 
 
 class FeedbackPage(HTMLExporter):
@@ -23,7 +23,7 @@ class FeedbackPage(HTMLExporter):
                 cell.source = without_hidden_tests(cell.source)
         page, resources = super().from_notebook_node(shown, resources, **keywords)
         page = SCRIPT.sub("", page)  # nbgrader's template fetches MathJax from the network
-        return page.replace('<meta charset="utf-8" />', META, 1).replace("<html>", '<html lang="en">', 1), resources
+        return page.replace("<head>", f"<head>{META}", 1), resources
 
 
 def without_hidden_tests(source):
