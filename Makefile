@@ -1,15 +1,22 @@
 # The commands of the course. Each sets up what it needs: `make lab` and `make test` are all that a newcomer types.
 PYTHON ?= python3
 PORT ?= 8888
+ROLE = learner
 BIN := .venv/bin
 # BROWSER=none starts the server alone, and prints its address. In a container one is often root, which Jupyter asks about.
 LAB := --ServerApp.port=$(PORT) $(if $(filter none,$(BROWSER)),--no-browser) $(if $(filter 0,$(shell id -u)),--allow-root)
 
+ifeq ($(filter learner teacher,$(ROLE)),)
+$(error ROLE=$(ROLE) is not allowed; allowed: learner, teacher)
+endif
+
 .DEFAULT_GOAL := lab
 .PHONY: lab test setup install exercises grade base reference readme strip bench
 
-lab: setup  ## open JupyterLab on the first lesson
-	$(BIN)/jupyter lab $(LAB) notebooks/00_start_here.ipynb
+# A copy that cannot be read is named, and keeps nobody from the lessons.
+lab: setup  ## open JupyterLab on the first page, beside the learner's own exercises; ROLE=teacher adds the teacher's tools
+	@$(BIN)/python -m course_lib.copies || true
+	COURSE_ROLE=$(ROLE) $(BIN)/jupyter lab $(LAB) --config=jupyter_server_config.py notebooks/00_start_here.ipynb
 
 test: setup  ## run the whole test suite
 	$(BIN)/python -m pytest -n 2 --dist loadfile --nbval-lax --nbval-cell-timeout=120

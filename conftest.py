@@ -8,6 +8,7 @@ import atexit
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections import Counter
 from functools import cache
@@ -25,6 +26,7 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
         OMP_NUM_THREADS="1",  # torch's own choice of threads beside another busy process is up to 60 times slower
         COURSE_RECORDS=str(folder / "records"),
         COURSE_DATA=str(folder / "data"),
+        COURSE_EXERCISES=str(folder / "exercises"),
         COURSE_INTERACTIVE="0",
     )
 
@@ -38,6 +40,11 @@ SYSTEM_PACKAGES = {
     "chromium": (["chromium", "--version"], "sudo apt-get install chromium chromium-driver"),
     "bubblewrap": (["bwrap", "--unshare-all", "--ro-bind", "/", "/", "true"], "sudo apt-get install bubblewrap"),
     "iproute2": (["ip", "-Version"], "sudo apt-get install iproute2"),
+    "jupyterhub": ([sys.executable, "-c", "import jupyterhub, nbgitpuller"], "python -m pip install -r hub/requirements.txt"),
+    "configurable-http-proxy": (
+        ["configurable-http-proxy", "--version"],
+        "sudo npm install --global configurable-http-proxy@5.1.0",
+    ),
     # Debian keeps the server's commands out of the PATH
     "postgresql": (["sh", "-c", "ls /usr/lib/postgresql/*/bin/initdb || command -v initdb"], "sudo apt-get install postgresql"),
 }
@@ -60,6 +67,11 @@ PERMISSIONS = {
     "namespaces": (
         "network namespaces and /dev/net/tun",
         [*UNSHARE, "sh", "-c", TRIAL],
+        "run as root on a Linux machine of your own, or in a container started with --privileged",
+    ),
+    "users": (
+        "other users inside a mount namespace",
+        [*UNSHARE, "sh", "-c", "mount -t tmpfs tmpfs /srv && setpriv --reuid=70000 --clear-groups true"],
         "run as root on a Linux machine of your own, or in a container started with --privileged",
     ),
 }

@@ -21,6 +21,8 @@ ARROWS = {
     "store": set(),
     "schedules": set(),
     "exercises": set(),
+    "copies": set(),
+    "progress": {"copies"},
     "search": set(),
     "data": set(),
     "distributed": set(),
