@@ -71,8 +71,8 @@ class Judge:
         self._prepare(kernel)
         try:
             return {test: {check: self._ask(kernel, test, check) for check in checks} for test, checks in self.judged.items()}
-        except Unreadable as problem:
-            raise ValueError(f"the course's own solution cannot be judged: {problem}") from None
+        except (Unreadable, TimeoutError) as problem:
+            raise ValueError(f"the course's own solution cannot be judged: {str(problem) or 'out of time'}") from None
 
     def verdicts(self, kernel, expected, skip=()):
         """{test: {check: None where the judge agrees, else why not, in words for the teacher}}.

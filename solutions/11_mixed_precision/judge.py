@@ -36,11 +36,17 @@ def huge(rng):
     signs = [1.0, -1.0]
     over = [(sign * rng.uniform(65_521, 90_000), FP16) for sign in signs]
     under = [(sign * rng.uniform(65_505, 65_519), FP16) for sign in signs]
-    return [*over, *under, (-65_520.0, FP16), (rng.uniform(65_521, 90_000), BF16), *((x, FP16) for x in (0.0, math.inf, math.nan))]
+    return [
+        *over,
+        *under,
+        (-65_520.0, FP16),
+        (rng.uniform(65_521, 90_000), BF16),
+        *((x, FP16) for x in (0.0, math.inf, math.nan)),
+    ]
 
 
 def exactly(got, expected, x, bits):
-    return type(got) in (int, float) and (got == expected or math.isnan(got) and math.isnan(expected))
+    return type(got) in (int, float) and (got == expected or (math.isnan(got) and math.isnan(expected)))
 
 
 # 2. What does autocast do in here?
