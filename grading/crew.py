@@ -14,7 +14,7 @@ CONTEXT = multiprocessing.get_context("spawn")
 POLITE = 10  # seconds that a process has to end its kernel and to clean up before it is killed
 
 
-class CannotStart(Exception):
+class CannotStart(ValueError):
     """A grading process ended before it was ready; the message is for the teacher."""
 
 
