@@ -24,6 +24,10 @@ def without_teaching(handler, page):
 
 
 # Whoever may write where hand-ins are collected is the teacher: no second list of names to keep.
-if not os.access(COURSE / "grading", os.W_OK):
+if os.access(COURSE / "grading", os.W_OK):
+    # formgrader reads nbgrader_config.py in the working folder, and the course must lie below the server's root
+    os.chdir(COURSE)
+    c.ServerApp.root_dir = str(COURSE)
+else:
     c.ServerApp.jpserver_extensions = {f"nbgrader.server_extensions.{name}": False for name in FOR_TEACHERS[:2]}
     c.ServerApp.tornado_settings = {"page_config_hook": without_teaching}

@@ -96,10 +96,6 @@ def _users(scratch: Path, names: list[str]) -> None:
         home = scratch / "srv" / "home" / name
         home.mkdir(parents=True, mode=0o700)
         os.chown(home, uid, uid)
-    settings = scratch / "srv" / "home" / TEACHER / ".jupyter"
-    settings.mkdir()
-    (settings / "nbgrader_config.py").symlink_to("/srv/course/nbgrader_config.py")  # so that formgrader finds the course
-    os.chown(settings, FIRST_UID, FIRST_UID)
     (scratch / "passwd").write_text(passwd)
     (scratch / "group").write_text(group)
 

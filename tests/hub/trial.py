@@ -48,9 +48,9 @@ class Row:
 class Outcome:
     rows: list[Row]
     peak_gib: float
-    seconds: float
+    class_seconds: float
+    grading_seconds: float
     left_behind: int
-    grading: str
 
 
 def trial(names: list[str]) -> Outcome:
@@ -70,8 +70,9 @@ def trial(names: list[str]) -> Outcome:
                 for done in concurrent.futures.as_completed(work):
                     done.result()
             _nbgrader(teacher, "collect")
-        grading = _grade(machine.course, rows)
-        return Outcome(rows, peak[0] / 2**30, time.monotonic() - start, len(_processes_below(scratch)), grading)
+        class_seconds = time.monotonic() - start
+        grading_seconds = _seconds(lambda: _grade(machine.course, rows))
+        return Outcome(rows, peak[0] / 2**30, class_seconds, grading_seconds, len(_processes_below(scratch)))
     except Exception as error:
         log = scratch / "hub.log"
         error.add_note(log.read_text(errors="replace")[-5000:] if log.exists() else "there is no log of the hub yet")
@@ -156,8 +157,8 @@ print("ended with", done.returncode, done.stderr)
         raise RuntimeError(f"nbgrader {command}: {printed}")
 
 
-def _grade(course: Path, rows: list[Row]) -> str:
-    """Grade what was collected, outside the hub, with the command behind `make grade`; returns what it said last."""
+def _grade(course: Path, rows: list[Row]) -> None:
+    """Grade what was collected, outside the hub, with the command behind `make grade`, and note the points."""
     command = [sys.executable, "-m", "grading"]
     done = subprocess.run(command, cwd=course, capture_output=True, text=True, timeout=GRADING_SECONDS)
     if done.returncode:
@@ -166,7 +167,6 @@ def _grade(course: Path, rows: list[Row]) -> str:
         points = {grade["student"]: float(grade["points"]) for grade in csv.DictReader(file)}
     for row in rows:
         row.points = points.get(row.name)
-    return done.stdout
 
 
 def _seconds(step) -> float:
@@ -219,8 +219,9 @@ def table(outcome: Outcome) -> str:
         waits = f"{row.log_in:11.1f}  {row.pull:9.1f}  {row.cells:15.1f}"
         lines.append(f"{row.name:5}  {waits}  {handed_in:>10}  {points:>7}  {row.expected:19g}")
     lines.append(
-        f"{len(outcome.rows)} learners and a teacher: {outcome.seconds:.0f} s in all, grading included; "
-        f"hub, servers and kernels held {outcome.peak_gib:.1f} GiB at most; {outcome.left_behind} processes left behind"
+        f"{len(outcome.rows)} learners and a teacher: {outcome.class_seconds:.0f} s with the start of the hub, then "
+        f"{outcome.grading_seconds:.0f} s of grading; hub, servers and kernels held "
+        f"{outcome.peak_gib:.1f} GiB at most; {outcome.left_behind} processes left behind"
     )
     return "\n".join(lines)
 
