@@ -61,7 +61,7 @@ def argv(folder, disk):
         *_read_only(),
         *_etc(folder),
         *("--bind", str(folder / "sockets"), str(folder / "sockets")),
-        *("--remount-ro", "/dev", "--remount-ro", "/"),
+        *("--remount-ro", "/proc", "--remount-ro", "/dev", "--remount-ro", "/"),
         *("--hostname", "sandbox", "--chdir", HOME),
         *(part for name, value in environment(HOME).items() for part in ("--setenv", name, value)),
         "--",
