@@ -4,8 +4,6 @@ Each submission has one kernel, which is gone before the next begins; whatever o
 """
 
 import contextlib
-import os
-import sys
 import tempfile
 import time
 import warnings
@@ -23,7 +21,7 @@ from grading import feedback, submissions
 from grading.judge import Judge, seed_of
 from grading.passes import Passes, Tests, name_of
 from grading.reach import reaches
-from grading.release import SOLUTIONS, KeepsReason, converter, database, exercise_names, release, settings
+from grading.release import SOLUTIONS, KeepsReason, converter, database, exercise_names, release, settings, tools_of_this_python
 from grading.sandbox import Kernel, KernelEnded, Limits
 
 
@@ -75,7 +73,7 @@ class Grader:
 
     def __enter__(self):
         with contextlib.ExitStack() as opened:
-            opened.enter_context(_tools_of_this_python())
+            opened.enter_context(tools_of_this_python())
             opened.enter_context(warnings.catch_warnings())
             warnings.simplefilter("ignore", SAWarning)  # nbgrader 0.9.6 adds rows in an order that SQLAlchemy 2 remarks on
             self._work = Path(opened.enter_context(tempfile.TemporaryDirectory()))
@@ -193,17 +191,6 @@ def _test_cells(notebook):
     """{name: source} of the test cells of a notebook."""
     marked = [(cell.metadata.get("nbgrader", {}), cell) for cell in notebook.cells]
     return {mark["grade_id"]: cell.source for mark, cell in marked if mark.get("grade") and not mark.get("solution")}
-
-
-@contextlib.contextmanager
-def _tools_of_this_python():
-    """nbgrader calls the command `alembic` for its gradebook; it stands beside this Python, activated or not."""
-    before = os.environ.get("PATH", os.defpath)
-    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{before}"
-    try:
-        yield
-    finally:
-        os.environ["PATH"] = before
 
 
 def grade_folder(folder, limits=None, protected=True):

@@ -1,6 +1,9 @@
 """Makes the learners' exercises out of solutions/: answers and hidden tests are cut out. `make exercises` calls it."""
 
+import os
 import sqlite3
+import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 from nbgrader.converters import GenerateAssignment
@@ -71,6 +74,17 @@ def converter(kind, config, exercise, student=".", **more):
     return kind(coursedir=course, config=config, force=True, **more)
 
 
+@contextmanager
+def tools_of_this_python():
+    """nbgrader calls the command `alembic` for its gradebook; it stands beside this Python, activated or not."""
+    before = os.environ.get("PATH", os.defpath)
+    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{before}"
+    try:
+        yield
+    finally:
+        os.environ["PATH"] = before
+
+
 def release(folder, gradebook=None, exercises=None, solutions=None):
     """Write every exercise as learners get it to folder/<name>/<name>.ipynb; the same solutions give the same bytes.
 
@@ -87,7 +101,8 @@ def release(folder, gradebook=None, exercises=None, solutions=None):
     for name in exercise_names(solutions) if exercises is None else exercises:
         exercise = converter(Release, config, name)
         try:
-            exercise.start()
+            with tools_of_this_python():
+                exercise.start()
         except NbGraderException as error:
             raise ValueError(f"the exercise {name} cannot be made: {exercise.reason}") from error
 
