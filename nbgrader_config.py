@@ -1,5 +1,6 @@
 """nbgrader's settings: JupyterLab's Validate button, `make exercises` and `make grade` all read them from here."""
 
+import html
 import sys
 from pathlib import Path
 
@@ -8,6 +9,15 @@ from nbconvert.filters import markdown2html
 
 ROOT = Path(__file__).resolve().parent
 TAGS = {"p", "br", "hr", "pre", "span", "div", "h1", "h2", "h3", "h4", "table", "thead", "tbody", "tr", "th", "td"}
+
+
+def _shown(text):
+    """A text cell as HTML; as it was written where it cannot be rendered: with a pasted picture, or nested without end."""
+    try:
+        return markdown2html(text)
+    except Exception:
+        return f"<pre>{html.escape(text)}</pre>"
+
 
 c = get_config()  # noqa: F821  (nbgrader puts it there)
 
@@ -33,7 +43,7 @@ c.Execute.timeout = 20
 # What a submission shows is opened in the teacher's browser: the default would let its scripts run there.
 # nbgrader's feedback page heeds sanitize_html for outputs only, so its text cells are cleaned as well.
 c.HTMLExporter.sanitize_html = True
-c.HTMLExporter.filters = {"markdown2html": lambda text: bleach.clean(markdown2html(text), tags=TAGS | set(bleach.ALLOWED_TAGS))}
+c.HTMLExporter.filters = {"markdown2html": lambda text: bleach.clean(_shown(text), tags=TAGS | set(bleach.ALLOWED_TAGS))}
 
 # A kernel's own warnings would break into the progress bar and mean nothing to the reader.
 c.Execute.extra_arguments = ["--log-level=ERROR"]
