@@ -102,3 +102,11 @@ def test_the_server_alone_gets_the_port_and_no_browser(course):
     shown = make(course, "--dry-run", "lab", "PORT=9999", "BROWSER=none").stdout
     assert "--ServerApp.port=9999 --no-browser" in shown and "notebooks/00_start_here.ipynb" in shown
     assert "--no-browser" not in make(course, "--dry-run", "lab").stdout
+
+
+def test_a_role_is_passed_on_and_an_unknown_one_refused_before_anything_is_installed(course):
+    assert "COURSE_ROLE=learner" in make(course, "--dry-run", "lab").stdout
+    assert "COURSE_ROLE=teacher" in make(course, "--dry-run", "lab", "ROLE=teacher").stdout
+    refused = make(course, "lab", "ROLE=pupil")
+    assert refused.returncode != 0 and "ROLE=pupil is not allowed; allowed: learner, teacher" in refused.stderr
+    assert ANNOUNCES not in refused.stdout

@@ -41,9 +41,9 @@ SETTINGS = {
 
 @contextlib.contextmanager
 def jupyterlab(root: Path, scratch: Path, extra_environment: dict | None = None) -> Iterator[str]:
-    """Serve `root` with settings, workspaces and runtime files below `scratch`; yields an address.
+    """Serve `root` with its configuration, if it has one; all other settings and files lie below `scratch`.
 
-    The address has a "{}" for the notebook's path below `root`. On leaving, server and kernels have ended.
+    Yields an address, which has a "{}" for the notebook's path below `root`. On leaving, server and kernels have ended.
     """
     port, token = _free_port(), secrets.token_hex(16)
     environment = _environment(scratch) | (extra_environment or {})
@@ -57,6 +57,8 @@ def jupyterlab(root: Path, scratch: Path, extra_environment: dict | None = None)
         "IdentityProvider.token": token,
     }
     command = [sys.executable, "-m", "jupyterlab", *(f"--{name}={value}" for name, value in options.items())]
+    if (root / "jupyter_server_config.py").exists():
+        command.append("--config=jupyter_server_config.py")
     with open(scratch / "server.log", "wb") as log:
         server = subprocess.Popen(command, env=environment, cwd=root, stdout=log, stderr=subprocess.STDOUT)
     try:
