@@ -29,7 +29,7 @@ def grade_folder(folder, *, workers=None, limits=None, protected=True, over=None
     feedback/, autograded/, summary.html, gradebook.db; and journal.jsonl, from which it goes on after it was killed.
     Raises ValueError, before anything is graded, when there is nothing to grade or a part of it is not as it has to be.
     """
-    folder, workers = Path(folder).resolve(), _whole(workers or os.cpu_count() or 1)
+    folder, workers = Path(folder).resolve(), _whole(os.cpu_count() or 1 if workers is None else workers)
     found = submissions.find(folder / "submitted")
     if protected and unavailable():
         raise ValueError(unavailable())
