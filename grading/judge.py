@@ -206,9 +206,17 @@ def needed(text, names):
         name = todo.pop()
         if name in defined and name not in wanted:
             wanted.add(name)
-            todo += [part.id for part in ast.walk(defined[name]) if isinstance(part, ast.Name)]
+            todo += _uses(defined[name])
     kept = [node for node in nodes if isinstance(node, (ast.Import, ast.ImportFrom)) or wanted & set(_defines(node))]
     return "\n\n".join(ast.unparse(node) for node in kept)
+
+
+def _uses(node):
+    """The names that a definition takes from outside: a local variable may well be called like somebody else's function."""
+    names = [part for part in ast.walk(node) if isinstance(part, ast.Name)]
+    local = {part.id for part in names if not isinstance(part.ctx, ast.Load)}
+    local |= {part.arg for part in ast.walk(node) if isinstance(part, ast.arg)}
+    return [part.id for part in names if part.id not in local or isinstance(node, ast.Assign)]
 
 
 def _defines(node):

@@ -172,7 +172,7 @@ def scaled_step(loss, optimizer, scale, good, grow_after):
         scale, good = scale * 0.5, 0
     if good >= grow_after:
         scale, good = scale * 2.0, 0
-    return [scale, good]
+    return scale, good
 """
 
 TRAIN_STEP = """
