@@ -23,7 +23,7 @@ class FeedbackPage(HTMLExporter):
                 cell.source = without_hidden_tests(cell.source)
         page, resources = super().from_notebook_node(shown, resources, **keywords)
         page = SCRIPT.sub("", page)  # nbgrader's template fetches MathJax from the network
-        return page.replace("<head>", f"<head>{META}", 1), resources
+        return page.replace("<html>", '<html lang="en">', 1).replace("<head>", f"<head>{META}", 1), resources
 
 
 def without_hidden_tests(source):
