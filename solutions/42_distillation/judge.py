@@ -21,7 +21,7 @@ def as_expected(got, expected, *case):
     return near(got, expected)
 
 
-def seed(rng):
+def any_seed(rng):
     return rng.randrange(2**31)
 
 
@@ -39,13 +39,13 @@ def divergence(answers, seed, rows, classes, temperature, direction):
 
 def at_one(direction):
     def cases(rng):
-        return [(seed(rng), rng.randint(4, 7), rng.randint(3, 8), 1.0, direction) for _ in range(3)]
+        return [(any_seed(rng), rng.randint(4, 7), rng.randint(3, 8), 1.0, direction) for _ in range(3)]
 
     return cases
 
 
 def at_others(rng):
-    sizes = [(seed(rng), rng.randint(4, 7), rng.randint(3, 8)) for _ in range(4)]
+    sizes = [(any_seed(rng), rng.randint(4, 7), rng.randint(3, 8)) for _ in range(4)]
     temperatures = rng.uniform(2, 4), rng.uniform(0.4, 0.7)
     return [(*size, temperatures[i // 2], ("forward", "reverse")[i % 2]) for i, size in enumerate(sizes)]
 
@@ -59,8 +59,8 @@ def far_apart(answers, tops):
     return [value.item(), student.grad.isfinite().all()]
 
 
-def tops(rng):
-    return [([rng.uniform(200, 400) for _ in range(rng.randint(1, 4))],) for _ in range(3)]
+def far_tops(rng):
+    return [([rng.uniform(150, 300) for _ in range(rng.randint(1, 4))],) for _ in range(3)]
 
 
 def finite(got, expected, tops):
@@ -92,20 +92,20 @@ def gradients(answers, *case):
 
 
 def labels_alone(rng):
-    return [(seed(rng), rng.uniform(1, 5), 0.0) for _ in range(3)]
+    return [(any_seed(rng), rng.uniform(1, 5), 0.0) for _ in range(3)]
 
 
 def shared(rng):
     """Weights at which the labels count; and the teacher alone."""
-    return [(seed(rng), rng.uniform(2, 4), weight) for weight in (rng.uniform(0.2, 0.7), rng.uniform(0.2, 0.7), 1.0)]
+    return [(any_seed(rng), rng.uniform(2, 4), weight) for weight in (rng.uniform(0.2, 0.7), rng.uniform(0.2, 0.7), 1.0)]
 
 
 def hot(rng):
-    return [(seed(rng), rng.uniform(10, 30), 1.0), (seed(rng), rng.uniform(100, 200), 1.0)]
+    return [(any_seed(rng), rng.uniform(10, 30), 1.0), (any_seed(rng), rng.uniform(100, 200), 1.0)]
 
 
 def mostly_teacher(rng):
-    return [(seed(rng), rng.uniform(2, 5), rng.uniform(0.6, 0.95)) for _ in range(2)]
+    return [(any_seed(rng), rng.uniform(2, 5), rng.uniform(0.6, 0.95)) for _ in range(2)]
 
 
 def student_alone(got, expected, *case):
@@ -163,7 +163,7 @@ def questions(*modes):
     def cases(rng):
         batch = rng.randint(3, 8)
         counts = rng.randint(2, 4) * batch, rng.randint(2, 4) * batch + rng.randint(1, batch - 1), batch - 1
-        return [(seed(rng), count, batch, modes[i % len(modes)]) for i, count in enumerate(counts)]
+        return [(any_seed(rng), count, batch, modes[i % len(modes)]) for i, count in enumerate(counts)]
 
     return cases
 
@@ -207,8 +207,8 @@ def two_arms(answers, seed, few, *sizes):
     return [[arms[arm][0], arms[arm][1][:few], arms[arm][1][few:].argmax(1)] for arm in ("pseudo", "soft")]
 
 
-def sizes(rng):
-    return [(seed(rng), rng.randint(4, 9), rng.randint(8, 15), rng.randint(3, 6), rng.uniform(1.5, 5)) for _ in range(3)]
+def small_sets(rng):
+    return [(any_seed(rng), rng.randint(4, 9), rng.randint(8, 15), rng.randint(3, 6), rng.uniform(1.5, 5)) for _ in range(3)]
 
 
 def same_parts(got, expected, *case):
@@ -244,7 +244,7 @@ def learned(answers, seed, temperature):
 
 
 def a_training(rng):
-    return [(seed(rng), 2.0)]
+    return [(any_seed(rng), 2.0)]
 
 
 def as_good(got, expected, *case):
@@ -261,19 +261,19 @@ def billed(answers, counts, options):
     return {name: int(cost) if cost == int(cost) else cost for name, cost in costs.items()}
 
 
-def counts(rng):
+def four_counts(rng):
     return [rng.randint(2, 99), rng.randint(100, 999), rng.randint(5, 9999), rng.randint(2, 20)]
 
 
 def free_and_stored(rng):
-    return [(counts(rng), {"stored": True}) for _ in range(3)]
+    return [(four_counts(rng), {"stored": True}) for _ in range(3)]
 
 
 def asked_or_trained(rng):
     return [
-        (counts(rng), {"stored": False, "teacher_epochs": rng.randint(1, 30)}),
-        (counts(rng), {"stored": True, "teacher_epochs": rng.randint(1, 30)}),
-        (counts(rng), {"stored": False}),
+        (four_counts(rng), {"stored": False, "teacher_epochs": rng.randint(1, 30)}),
+        (four_counts(rng), {"stored": True, "teacher_epochs": rng.randint(1, 30)}),
+        (four_counts(rng), {"stored": False}),
     ]
 
 
@@ -310,7 +310,7 @@ JUDGED = {
         "forward, at temperature 1": (divergence, at_one("forward"), as_expected),
         "reverse is another number": (divergence, at_one("reverse"), as_expected),
         "both sides are softened": (divergence, at_others, as_expected),
-        "logits that are far apart": (far_apart, tops, finite),
+        "logits that are far apart": (far_apart, far_tops, finite),
     },
     "test_loss": {
         "weight 0 is the cross-entropy": (loss, labels_alone, as_expected),
@@ -325,10 +325,10 @@ JUDGED = {
         "the teacher is left as it was": (modes_after, questions(FROZEN, RESTING)),
     },
     "test_arms": {
-        "the labelled few": (labelled, sizes),
-        "pseudo-labels: the control": (pseudo, sizes),
-        "softened answers": (softened, sizes, same_parts),
-        "nothing but the softness differs": (two_arms, sizes, same_but_softness),
+        "the labelled few": (labelled, small_sets),
+        "pseudo-labels: the control": (pseudo, small_sets),
+        "softened answers": (softened, small_sets, same_parts),
+        "nothing but the softness differs": (two_arms, small_sets, same_but_softness),
         "what it brings, on three fixed seeds": (learned, a_training, as_good),
     },
     "test_bill": {
