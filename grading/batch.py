@@ -19,6 +19,7 @@ from grading.release import SOLUTIONS, exercise_names
 from grading.sandbox import Limits, unavailable
 
 SECONDS_EACH = 3.0  # of a small submission on one core, while a folder has no figures of its own
+WITHOUT = "To grade people that you trust without it: make grade UNPROTECTED=1, or python -m grading --unprotected"
 
 
 def grade_folder(folder, *, workers=None, limits=None, protected=True, over=None, again=False, progress=False):
@@ -31,8 +32,8 @@ def grade_folder(folder, *, workers=None, limits=None, protected=True, over=None
     """
     folder, workers = Path(folder).resolve(), _whole(os.cpu_count() or 1 if workers is None else workers)
     found = submissions.find(folder / "submitted")
-    if protected and unavailable():
-        raise ValueError(unavailable())
+    if protected and (why := unavailable()):
+        raise ValueError(f"the sandbox cannot run: {why}. {WITHOUT}")
     with contextlib.ExitStack() as held:
         try:
             held.enter_context(FileLock(folder / ".grading.lock", timeout=0))
@@ -135,9 +136,8 @@ class Batch:
         for line in self._not_judged({submission.exercise for submission in todo}):
             print(line)
         if todo:
-            print(
-                f"About {how_long} with {size} at a time; one that never ends costs {self.limits.total:g} s more.", flush=True
-            )
+            longest = f"one that never ends costs up to {self.limits.total:g} s more"
+            print(f"About {how_long} with {size} at a time; {longest}.", flush=True)
 
     def _not_judged(self, names):
         for name in sorted(names & set(self.asked)):

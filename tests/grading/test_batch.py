@@ -99,6 +99,14 @@ def test_two_at_once_and_a_wrong_number_of_processes_are_refused(tmp_path):
         grade_folder(tmp_path, workers=0, protected=False)
 
 
+def test_without_a_sandbox_nothing_is_graded_unless_asked_for(tmp_path, monkeypatch):
+    hand_in(tmp_path, "ada", EXERCISE, "{}")
+    monkeypatch.setattr("grading.batch.unavailable", lambda: "bubblewrap is not installed")
+    with pytest.raises(ValueError, match=r"bubblewrap is not installed.* without it: make grade UNPROTECTED=1"):
+        grade_folder(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["submitted"]
+
+
 def test_a_damaged_gradebook_is_named(tmp_path):
     hand_in(tmp_path, "ada", EXERCISE, "{}")
     (tmp_path / "gradebook.db").write_bytes(b"no database" * 1000)
