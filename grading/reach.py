@@ -6,13 +6,30 @@ the grades, since whoever tries can hide from it. The sandbox and the judge do t
 
 import ast
 import builtins
+import importlib.util
+import re
+from pathlib import Path
 
 from IPython.core.inputtransformer2 import TransformerManager
+
+from grading.release import ROOT
 
 # Modules whose use in an answer is about other code: frames, sources, the interpreter and the notebook itself.
 MODULES = {
     *("ast", "bdb", "builtins", "code", "codeop", "ctypes", "dis", "gc", "importlib", "inspect", "marshal", "opcode", "pdb"),
-    *("__main__", "IPython", "ipykernel", "jupyter_client", "nbgrader", "runpy", "sysconfig", "traitlets", "unittest", "zmq"),
+    *(
+        "pickle",
+        "__main__",
+        "IPython",
+        "ipykernel",
+        "jupyter_client",
+        "nbgrader",
+        "runpy",
+        "sysconfig",
+        "traitlets",
+        "unittest",
+        "zmq",
+    ),
 }
 HARMLESS_MODULES = {"IPython.display"}
 NAMES = {
@@ -34,11 +51,15 @@ ATTRIBUTES = {
     *("__wrapped__", "__traceback__", "__defaults__", "__kwdefaults__", "__getattribute__", "__loader__", "__spec__"),
     *("f_back", "f_locals", "f_globals", "f_builtins", "f_code", "gi_frame", "cr_frame", "ag_frame", "tb_frame", "tb_next"),
     *("_getframe", "_current_frames", "settrace", "setprofile", "modules", "meta_path", "path_hooks", "displayhook"),
+    *("attrgetter", "methodcaller"),
 }
 ONLY_OF_SYS = {"modules", "meta_path", "path_hooks", "displayhook"}  # elsewhere these are honest: model.modules()
+# Other modules hold these by the same name: np.os, torch.inspect.
+THROUGH_OTHERS = {"builtins", "ctypes", "gc", "importlib", "inspect", "sys"}
 SETTINGS = {"backends"}  # torch.backends.cudnn.benchmark = True changes a setting and no function
 DEFINITIONS = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 MAGICS = {"matplotlib", "pip", "time", "timeit"}
+OFTEN_LOCALS = {"In", "Out", "_i", "_ii", "_iii"}  # where a learner's own variable has the name, it is that
 SHELL = {"system", "getoutput"}  # lines that begin with !
 
 
@@ -126,7 +147,8 @@ class _Look(ast.NodeVisitor):
 
     def _import(self, node, modules):
         for module in modules:
-            if module.split(".")[0] in MODULES and module not in HARMLESS_MODULES:
+            top = module.split(".")[0]
+            if (top in MODULES and module not in HARMLESS_MODULES) or not _is_installed(top):
                 self.found.add(module)
         for name, full in _imported(node).items():
             if self._given.get(name, full) != full:
@@ -134,12 +156,24 @@ class _Look(ast.NodeVisitor):
             self._imports[name] = full
 
     def visit_Name(self, node):
-        if node.id in NAMES and isinstance(node.ctx, ast.Load) and node.id not in self._own:
+        if node.id in NAMES and isinstance(node.ctx, ast.Load) and node.id not in self._own & OFTEN_LOCALS:
             self.found.add(node.id)
+        if node.id == "getattr":  # as a value: its calls are looked at by themselves
+            self.found.add("getattr")
+
+    def visit_Constant(self, node):
+        if isinstance(node.value, str):
+            self.found |= {word for word in ATTRIBUTES if word.startswith("__") and word in node.value}
+
+    def visit_MatchClass(self, node):
+        self.found |= set(node.kwd_attrs) & (ATTRIBUTES - ONLY_OF_SYS)
+        self.generic_visit(node)
 
     def visit_Attribute(self, node):
         of_sys = isinstance(node.value, ast.Name) and self._imports.get(node.value.id) == "sys"
         if node.attr in ATTRIBUTES and (of_sys or node.attr not in ONLY_OF_SYS):
+            self.found.add(node.attr)
+        if node.attr in THROUGH_OTHERS and isinstance(node.ctx, ast.Load):
             self.found.add(node.attr)
         path = _path(node)
         if not isinstance(node.ctx, ast.Load) and path and path[0] in self._imports and not SETTINGS & set(path[1:-1]):
@@ -148,6 +182,7 @@ class _Look(ast.NodeVisitor):
 
     def visit_Call(self, node):
         if _is_harmless_magic(node):
+            self._look_at_words(node)
             return
         name = node.func.id if isinstance(node.func, ast.Name) else ""
         words = [part.value for part in node.args if isinstance(part, ast.Constant) and isinstance(part.value, str)]
@@ -156,7 +191,27 @@ class _Look(ast.NodeVisitor):
         path = _path(node.args[0]) if node.args and name in ("setattr", "delattr") else None
         if path and path[0] in self._imports:
             self.found.add(f"{'.'.join(path)} replaced")
-        self.generic_visit(node)
+        if name == "getattr" and len(node.args) > 1 and isinstance(node.args[1], ast.Constant | ast.Name):
+            for part in node.args:
+                self.visit(part)
+        else:
+            self.generic_visit(node)
+
+    def _look_at_words(self, magic):
+        """What stands behind %time and its like is code, too."""
+        text = " ".join(part.value for part in magic.args[1:] if isinstance(part, ast.Constant))
+        self.found |= set(re.findall(r"\w+", text)) & (ATTRIBUTES - ONLY_OF_SYS | NAMES - OFTEN_LOCALS | MODULES)
+
+
+def _is_installed(module):
+    """Whether a module is Python's, an installed one or the course's: not one that the notebook itself has written."""
+    try:
+        found = importlib.util.find_spec(module) if module else None
+    except (ImportError, ValueError):
+        return False
+    return bool(found) and (
+        module == "course_lib" or not Path(found.origin or ROOT).is_relative_to(ROOT) or "site-packages" in found.origin
+    )
 
 
 def _path(node):
