@@ -110,8 +110,9 @@ def _read_only():
     # The checkout, which has solutions and hidden tests, may lie inside a folder that is shown: it is covered first.
     checkout = COURSE_LIB.parent
     outside = [place for place in _python() if not place.is_relative_to(checkout)]
-    binds += _bound(outside) + ["--size", "65536", "--tmpfs", str(checkout)]
-    binds += _bound([*(set(_python()) - set(outside)), COURSE_LIB]) + ["--remount-ro", str(checkout)]
+    inside = [place for place in _python() if place not in outside]
+    binds += [*_bound(outside), "--size", "65536", "--tmpfs", str(checkout)]
+    binds += [*_bound([*inside, COURSE_LIB]), "--remount-ro", str(checkout)]
     return binds
 
 

@@ -135,7 +135,7 @@ class Grader:
         released = self._notebook(self._released, submission.exercise)
         flags = submissions.repair(notebook, released) + _reaches(notebook, released)
         target = self._work / "submitted" / submission.student / submission.exercise
-        target.mkdir(parents=True)
+        target.mkdir(parents=True, exist_ok=True)
         nbformat.write(notebook, target / f"{submission.exercise}.ipynb")
         return flags
 
@@ -191,13 +191,3 @@ def _test_cells(notebook):
     """{name: source} of the test cells of a notebook."""
     marked = [(cell.metadata.get("nbgrader", {}), cell) for cell in notebook.cells]
     return {mark["grade_id"]: cell.source for mark, cell in marked if mark.get("grade") and not mark.get("solution")}
-
-
-def grade_folder(folder, limits=None, protected=True):
-    """Grade every submission in folder/submitted/; returns one Grade each, in order.
-
-    Raises ValueError when there is nothing to grade or the gradebook does not fit.
-    """
-    found = submissions.find(Path(folder) / "submitted")
-    with Grader(folder, limits=limits, protected=protected) as grader:
-        return [grader.grade(submission) for submission in found]

@@ -85,6 +85,7 @@ def _parsed(data):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of old or doubled cell ids, which do not matter here
             notebook = nbformat.reads(data.decode("utf-8"), as_version=4)
+            notebook.metadata = nbformat.from_dict({})  # like all metadata, the exercise's own takes its place
             for cell in notebook.cells:
                 _lighten(cell)
             nbformat.validate(notebook)
@@ -97,7 +98,8 @@ def _lighten(cell):
     """Keep of a cell what grading needs: its kind, its name and its text, made sure to be one that can be written down."""
     text = cell.source if isinstance(cell.source, str) else "".join(cell.source)
     cell.source = text.encode("utf-8", "replace").decode("utf-8")  # half of a character pair cannot be stored
-    cell.pop("attachments", None)
+    for extra in ("attachments", "outputs", "execution_count"):
+        cell.pop(extra, None)
     if cell.cell_type == "code":
         cell.outputs, cell.execution_count = [], None
     name = _mark(cell)

@@ -5,10 +5,11 @@ import pytest
 from submitting import answered, full_marks, hand_in, released, solutions
 from wrong_answers import WRONG
 
-from grading.grader import grade_folder
+from grading.batch import grade_folder
 from grading.release import exercise_names
+from grading.sandbox import Limits, unavailable
 
-PATIENCE = 120  # seconds a cell: on a busy machine the import of torch alone may take longer than the usual 20
+PATIENCE = Limits(cell=120, total=500)  # s: on a busy machine the import of torch alone may take longer than the usual 20
 MARK = "what ran is this file: 8461"
 
 
@@ -28,7 +29,8 @@ def batch(request, tmp_path_factory):
     hand_in(folder, "blank", exercise, released(exercise))
     for number in range(max(len(wrong) for wrong in WRONG[exercise].values())):
         hand_in(folder, f"wrong-{number}", exercise, answered(exercise, wrong_round(exercise, number)))
-    grades = {grade.student: grade for grade in grade_folder(folder, timeout=PATIENCE)}
+    all_grades = grade_folder(folder, workers=1, limits=PATIENCE, protected=unavailable() is None)
+    grades = {grade.student: grade for grade in all_grades}
     return exercise, folder, grades, {student: points_of(folder, student, exercise) for student in grades}
 
 
@@ -60,6 +62,11 @@ def test_the_blank_exercise_gets_none(batch):
     exercise, _, grades, points = batch
     assert points["blank"] == dict.fromkeys(full_marks(exercise), 0)
     assert grades["blank"].points == 0
+
+
+def test_nobody_here_is_flagged(batch):
+    _, _, grades, _ = batch
+    assert {student: grade.flags for student, grade in grades.items() if grade.flags} == {}
 
 
 def test_every_wrong_answer_loses_marks(batch):

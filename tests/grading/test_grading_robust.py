@@ -1,6 +1,7 @@
 """Broken and odd submissions in one class: each is named in a teacher's words, and nobody else is touched."""
 
 import csv
+import json
 import shutil
 import subprocess
 import sys
@@ -10,11 +11,14 @@ import psutil
 import pytest
 from submitting import ROOT, answered, hand_in, released, solutions
 
-from grading.grader import grade_folder
-from grading.submissions import find
+from grading.batch import grade_folder
+from grading.sandbox import Limits, unavailable
+from grading.submissions import LARGEST, find
 
 EXERCISE = "01_measuring"
 SCRIPT = "<script>alert('8461')</script>"
+LIMITS = Limits(cell=20, total=200)  # s; more in all than usual, for a busy machine
+PROTECTED = unavailable() is None
 
 
 def without(notebook, *names):
@@ -45,6 +49,19 @@ def doubled(notebook):
     return notebook
 
 
+def odd(notebook):
+    """Marks, ids and texts of kinds that no learner makes, around right answers."""
+    notebook.metadata = {"language_info": {"name": ["x"], "pygments_lexer": 5}, "kernelspec": {"name": "nothing"}}
+    cell(notebook, "test_best_batch").cell_type = "markdown"
+    for mark in ({"grade_id": ["test_roofline"]}, {"grade_id": "no_such_cell", "grade": True, "points": 100}, "x", None):
+        notebook.cells.append(nbformat.v4.new_code_cell("print(1)", metadata={"nbgrader": mark}))
+    notebook.cells.append(nbformat.v4.new_markdown_cell("x", metadata={"nbgrader": {"grade_id": "more", "grade": True}}))
+    for each in notebook.cells:
+        each.id = "same"
+    text = json.dumps(notebook)
+    return text.replace('"print(1)"', '"print(1) # \\ud800"')
+
+
 def scripted(notebook):
     notebook.cells.append(nbformat.v4.new_markdown_cell(f"Look {SCRIPT}"))
     notebook.cells.append(nbformat.v4.new_code_cell(f"from IPython.display import HTML\nHTML({SCRIPT!r})"))
@@ -63,6 +80,10 @@ def folder(tmp_path_factory):
         "edited": edited(released(EXERCISE)),
         "exit": answered(EXERCISE, {"answer_roofline": "import os\nos._exit(3)"}),
         "loop": answered(EXERCISE, right | loop),
+        "large": "x" * (LARGEST + 1),
+        "nested": '{"cells": ' + "[" * 50_000,
+        "odd": odd(answered(EXERCISE, right)),
+        "reaching": answered(EXERCISE, right | {"answer_roofline": f"import inspect\n{right['answer_roofline']}"}),
         "missing": without(answered(EXERCISE, right), "answer_roofline", "test_roofline"),
         "scripted": scripted(released(EXERCISE)),
         "unmarked": unmarked(answered(EXERCISE, right)),
@@ -76,13 +97,21 @@ def folder(tmp_path_factory):
     loose = hand_in(folder, "loose", EXERCISE, released(EXERCISE))
     shutil.move(loose, loose.parent.parent)
     loose.parent.rmdir()
+    for name in ("linked", "linked folder"):
+        hand_in(folder, name, EXERCISE, "")
+    (folder / "submitted/linked" / EXERCISE / f"{EXERCISE}.ipynb").unlink()
+    (folder / "submitted/linked" / EXERCISE / f"{EXERCISE}.ipynb").symlink_to(
+        folder / f"submitted/zoe/{EXERCISE}/{EXERCISE}.ipynb"
+    )
+    shutil.rmtree(folder / "submitted/linked folder" / EXERCISE)
+    (folder / "submitted/linked folder" / EXERCISE).symlink_to(folder / "submitted/zoe" / EXERCISE)
     hand_in(folder, "odd [name]", EXERCISE, released(EXERCISE))
     return folder
 
 
 @pytest.fixture(scope="module")
 def grades(folder):
-    return {grade.student: grade for grade in grade_folder(folder, timeout=20)}
+    return {grade.student: grade for grade in grade_folder(folder, workers=2, limits=LIMITS, protected=PROTECTED)}
 
 
 @pytest.mark.parametrize(
@@ -91,6 +120,10 @@ def grades(folder):
         ("broken", "damaged or no notebook"),
         ("elsewhere", "did you mean 01_measuring?"),
         ("exit", "ended the Python process"),
+        ("large", "more than 50 MiB"),
+        ("linked", "it is a link to another file"),
+        ("linked folder", "the folder is a link"),
+        ("nested", "damaged or no notebook"),
         ("loose", "no folder with an exercise"),
         ("odd [name]", "special characters"),
         ("renamed", "01_measuring.ipynb is missing, found: my copy.ipynb"),
@@ -112,6 +145,8 @@ def test_what_cannot_be_graded_is_named_and_gets_no_points(grades, folder, stude
         ("doubled", 14, ("there twice, the last one counts: answer_best_batch, test_best_batch",)),
         ("edited", 0, ("edited, restored: test_best_batch",)),
         ("loop", 12, ("test_best_batch ran out of time",)),
+        ("odd", 14, ("edited, restored: test_best_batch",)),
+        ("reaching", 14, ("reaches into the grader: inspect",)),
         ("missing", 11, ("missing, put back: answer_roofline, test_roofline",)),
         ("scripted", 0, ()),
         ("zoe", 14, ()),
