@@ -16,12 +16,12 @@ c.Spawner.environment = {
     "OMP_NUM_THREADS": "1",  # ten learners who each take every core are slower than ten who take one
 }
 
-# A lesson on the laptop's scale needs 1.2 GB and one core. Only a spawner that knows limits keeps them: systemdspawner, which
+# Room for a lesson and an exercise open at the same time. Only a spawner that knows limits keeps them: systemdspawner, which
 # The Littlest JupyterHub uses, does; JupyterHub's own LocalProcessSpawner ignores them without a word.
 c.SystemdSpawner.mem_limit = "2G"
 c.SystemdSpawner.cpu_limit = 2.0
 
-# Thirty people press the link within a minute. Each server takes about 2 s of a core to start: a few at a time, the rest wait.
+# Thirty people press the link within a minute: a few servers start at a time, the rest wait, and nobody is given up too early.
 c.JupyterHub.concurrent_spawn_limit = 10
 c.Spawner.start_timeout = 180  # seconds
 c.Spawner.http_timeout = 120  # seconds

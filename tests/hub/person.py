@@ -7,7 +7,7 @@ import uuid
 import requests
 import websocket
 
-PATIENCE = 180  # seconds for one step, with ten servers starting on two cores
+PATIENCE = 400  # seconds for one step: ten servers may start on two cores that run other tests as well
 
 
 class Person:

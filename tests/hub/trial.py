@@ -137,6 +137,8 @@ def _come_through_the_link(machine: Machine, name: str) -> float:
             code = page.locator(".jp-Notebook .jp-CodeCell").first
             code.wait_for()
             seconds = time.monotonic() - start
+            # keys pressed before there is a kernel are lost; the status bar says when there is one
+            page.locator("#jp-main-statusbar", has_text="| Idle").wait_for()
             code.locator(".cm-content").click()
             page.keyboard.press("Shift+Enter")
             code.locator(".jp-InputArea-prompt", has_text="[1]").first.wait_for()

@@ -17,6 +17,7 @@ c.JupyterHub.db_url = f"sqlite:///{scratch}/hub.sqlite"
 c.JupyterHub.cookie_secret_file = str(scratch / "cookie_secret")
 
 c.JupyterHub.spawner_class = "jupyterhub.spawner.LocalProcessSpawner"
+c.Spawner.start_timeout = c.Spawner.http_timeout = 400  # seconds: other tests may share the cores
 c.JupyterHub.authenticator_class = "shared-password"
 c.SharedPasswordAuthenticator.user_password = os.environ["TRIAL_PASSWORD"]
 c.SharedPasswordAuthenticator.allow_all = True
