@@ -59,16 +59,19 @@ def trial(names: list[str]) -> Outcome:
     scratch = Path(tempfile.mkdtemp(prefix="class-machine-"))
     rows = [Row(name, sum(points for _, _, points in _questions()[: _answered(number)])) for number, name in enumerate(names)]
     try:
-        with class_machine(scratch, names) as machine, _peak_memory(machine.process.pid) as peak:
+        with contextlib.ExitStack() as stack:
+            # entered first and left last: where something fails, the machine ends before its learners are waited for
+            pool = stack.enter_context(concurrent.futures.ThreadPoolExecutor(len(rows)))
+            machine = stack.enter_context(class_machine(scratch, names))
+            peak = stack.enter_context(_peak_memory(machine.process.pid))
             teacher = Person(machine, TEACHER)
             teacher.log_in()
             if EXERCISE not in teacher.gradebook():
                 raise RuntimeError(f"the formgrader shows the teacher no {EXERCISE}, but {teacher.gradebook()}")
             _nbgrader(teacher, "release_assignment")
-            with concurrent.futures.ThreadPoolExecutor(len(rows)) as pool:
-                work = [pool.submit(_learn, machine, row, number) for number, row in enumerate(rows)]
-                for done in concurrent.futures.as_completed(work):
-                    done.result()
+            work = [pool.submit(_learn, machine, row, number) for number, row in enumerate(rows)]
+            for done in concurrent.futures.as_completed(work):
+                done.result()
             _nbgrader(teacher, "collect")
         class_seconds = time.monotonic() - start
         grading_seconds = _seconds(lambda: _grade(machine.course, rows))
