@@ -164,7 +164,8 @@ class Kernel:
         else:
             home = self._folder / "home"
             home.mkdir()
-            command, extra = kernel, {"cwd": home, "env": os.environ | bubblewrap.environment(str(home))}
+            parent = {"JPY_PARENT_PID": str(os.getpid())}  # a kernel looks for it every second, and ends when it is gone
+            command, extra = kernel, {"cwd": home, "env": os.environ | bubblewrap.environment(str(home)) | parent}
         with (self._folder / "log" / "kernel").open("wb") as log:
             return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, **extra)
 

@@ -56,3 +56,13 @@ def test_no_process_outlives_a_grading_that_was_killed():
         started.send_signal(signal.SIGKILL)
     assert below
     assert not psutil.wait_procs(below, timeout=120)[1]
+
+
+def test_an_unprotected_kernel_ends_with_the_process_that_grades():
+    code = "import time; from grading.sandbox import Kernel\nwith Kernel(protected=False): print('up', flush=True); time.sleep(600)"
+    with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE) as started:
+        assert started.stdout.readline() == b"up\n"
+        below = psutil.Process(started.pid).children(recursive=True)
+        started.send_signal(signal.SIGKILL)
+    assert below
+    assert not psutil.wait_procs(below, timeout=120)[1]
