@@ -247,9 +247,10 @@ MAGICS = """%load_ext autoreload
 KILLS = {
     "exit": "import os\nos._exit(3)",
     "kill-itself": "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)",
-    "kill-all": "import os, signal\nos.kill(1, signal.SIGKILL) if os.getpid() > 2 else None\nos.kill(-1, signal.SIGKILL)",
     "segfault": "import ctypes\nctypes.string_at(0)",
 }
+# The first process of the sandbox is beyond its reach, the kernel itself is spared: it is left alone with the rest.
+KILL_ALL = "import os, signal\nos.kill(1, signal.SIGKILL) if os.getpid() > 2 else None\nos.kill(-1, signal.SIGKILL)"
 
 # dead only once the hidden tests run, with all the points that the visible ones could give
 DIES_LATER = "def best_batch(seconds_per_batch, limit):\n    import os\n    return os._exit(0) if limit == 10 else (64, 640.0)"
@@ -280,6 +281,7 @@ ON_MACHINE = [
     Attack("shell", right(SHELL), most=MAXIMUM),
     Attack("magics", right(MAGICS), most=MAXIMUM),
     *(Attack(name, right(source), flag=ENDED) for name, source in KILLS.items()),
+    Attack("kill-all", right(KILL_ALL), most=MAXIMUM),
     Attack("dies-later", right(answer_best_batch=DIES_LATER), flag=ENDED),
     Attack("sys-exit", right("import sys\nsys.exit(1)"), most=MAXIMUM, least=MAXIMUM),
     Attack("quit", right("quit()"), most=MAXIMUM),

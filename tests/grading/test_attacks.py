@@ -18,9 +18,12 @@ import psutil
 import pytest
 from attacks import BREACH, CANARY, EXERCISE, MARK, MAXIMUM, Attack, right, write
 from attacks_on_machine import ON_MACHINE
-from attacks_on_points import COUNTERS, FORGERIES, wasteful
+from attacks_on_points import COUNTERS, FORGERIES, WASTEFUL, wasteful
 from attacks_on_reader import BROKEN, ON_READER
 from submitting import ROOT
+
+from grading.reach import reaches
+from grading.sandbox import START
 
 TOTAL = 25  # seconds that one submission may run
 LIMITS = {"cell": 5, "total": TOTAL, "memory": 3 << 29, "disk": 64 << 20}
@@ -141,7 +144,15 @@ def test_nobody_keeps_more_than_was_earned(siege, attack):
     grade = siege.grades[attack.student]
     assert attack.least <= grade["points"] <= attack.most, grade
     assert not attack.flag or any(re.search(attack.flag, flag) for flag in grade["flags"]), grade
-    assert grade["seconds"] < TOTAL + 10
+    assert grade["seconds"] < START + TOTAL + 10
+
+
+@pytest.mark.parametrize("way", sorted(COUNTERS.keys() - {"names"}))
+def test_every_way_to_the_object_behind_a_function_is_seen(way):
+    """By names alone no look could tell; the judge has none that an answer knows: see counter-names above."""
+    code = wasteful(way)
+    assert reaches([code], [], []), code
+    assert not reaches([WASTEFUL.replace("FORGED", "pass")], [], [])
 
 
 @pytest.mark.parametrize("student", [attack.student for attack in HONEST])
