@@ -24,7 +24,7 @@ ANSWER = """def best_batch(seconds_per_batch, limit):
 def course(tmp_path):
     """A course of one exercise, with the settings of this one and a copy of the learner's."""
     root = tmp_path / "course"
-    root.mkdir()
+    (root / "grading").mkdir(parents=True)  # the gradebook's
     for name in ("jupyter_server_config.py", "nbgrader_config.py"):
         shutil.copy(CHECKOUT / name, root)
     for folder in ("exercises", "solutions"):
