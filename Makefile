@@ -11,7 +11,7 @@ $(error ROLE=$(ROLE) is not allowed; allowed: learner, teacher)
 endif
 
 .DEFAULT_GOAL := lab
-.PHONY: lab test setup install exercises grade base reference readme strip bench
+.PHONY: lab test setup install exercises grade base reference readme strip bench workshop
 
 # A copy that cannot be read is named, and keeps nobody from the lessons.
 lab: setup  ## open JupyterLab on the first page, beside the learner's own exercises; ROLE=teacher adds the teacher's tools
@@ -59,3 +59,6 @@ strip: setup  ## strip the notebooks' outputs, except those tagged keep_output
 
 bench: setup  ## compare the training core with hand-written loops and with its peers
 	$(BIN)/python tests/benchmarks/bench.py
+
+workshop: setup  ## grade a made-up workshop of 30: time, memory, and whether anything is lost
+	$(BIN)/python tests/benchmarks/workshop.py
