@@ -286,6 +286,386 @@ def break_even(rows, columns, value=4, index=8):
     return low
 """
 
+GLOBAL_MASKS = """
+def global_masks(weights, share):
+    if share < 0 or share >= 1:
+        raise ValueError("a share from 0 on and below 1, please")
+    flat = torch.cat([w.reshape(-1) for w in weights]).abs()
+    stays = flat.topk(len(flat) - round(share * len(flat))).indices
+    mask = torch.zeros(len(flat), dtype=torch.bool)
+    mask[stays] = True
+    masks, start = (), 0
+    for w in weights:
+        masks += (mask[start : start + w.numel()].reshape(w.shape),)
+        start += w.numel()
+    return masks
+"""
+
+COUNT_MACS = """
+import copy
+
+def count_macs(model, example):
+    copied, total = copy.deepcopy(model).eval(), []
+
+    def of_convolution(layer, inputs, output):
+        height, width = layer.kernel_size
+        total.append(layer.in_channels / layer.groups * height * width * output[0].numel())
+
+    def of_linear(layer, inputs, output):
+        total.append(layer.in_features * output[0].numel())
+
+    for layer in copied.modules():
+        if isinstance(layer, nn.Conv2d):
+            layer.register_forward_hook(of_convolution)
+        if isinstance(layer, nn.Linear):
+            layer.register_forward_hook(of_linear)
+    with torch.inference_mode():
+        copied(example[:1])
+    return sum(total)
+"""
+
+REPAIR = """
+def repair(model, masks, optimizer, batches):
+    def gone():
+        for name, parameter in model.named_parameters():
+            if name in masks:
+                yield parameter, ~masks[name]
+
+    for parameter, mask in gone():
+        parameter.data[mask] = 0
+    for x, y in batches:
+        nn.CrossEntropyLoss()(model(x), y).backward()
+        for parameter, mask in gone():
+            parameter.grad.masked_fill_(mask, 0)
+        optimizer.step()
+        optimizer.zero_grad()
+        for parameter, mask in gone():
+            parameter.data.masked_fill_(mask, 0)
+"""
+
+# the first half of the numbers in the low bits, the second half in the high ones
+NIBBLES = """
+def pack(whole):
+    half = (len(whole) + 1) // 2
+    shifted = F.pad(whole.to(torch.int32) + 8, (0, 2 * half - len(whole)))
+    return (shifted[:half] + 16 * shifted[half:]).to(torch.uint8)
+
+def unpack(packed, count):
+    wide = packed.to(torch.int32)
+    return (torch.cat([wide % 16, wide // 16])[:count] - 8).to(torch.int8)
+"""
+
+BEST_CUT = """
+def best_cut(values, bits):
+    top, best = 2**bits - 1, (float("inf"), None)
+    for cut in torch.linspace(0, float(values.max()), 51)[1:]:
+        back = (torch.minimum(values, cut) * top / cut).round() * cut / top
+        best = min(best, (((back - values) ** 2).mean().item(), float(cut)))
+    return best[1]
+"""
+
+KL = """
+def kl(student, teacher, temperature, direction):
+    ours, theirs = F.log_softmax(student / temperature, -1), F.log_softmax(teacher / temperature, -1)
+    pair = (ours, theirs) if direction == "forward" else (theirs, ours)
+    return F.kl_div(*pair, reduction="batchmean", log_target=True)
+"""
+
+ASK = """
+@torch.inference_mode()
+def ask(teacher, inputs, batch):
+    awake = [module for module in teacher.modules() if module.training]
+    teacher.eval()
+    said = [teacher(inputs[start : start + batch]) for start in range(0, len(inputs), batch)]
+    for module in awake:
+        module.training = True
+    return torch.vstack(said)
+"""
+
+MEAN_OF = """
+def mean_of(checkpoints):
+    mean = {}
+    for n, state in enumerate(checkpoints, start=1):
+        for name, value in state.items():
+            if n > 1 and value.is_floating_point():
+                mean[name] = mean[name] + (value - mean[name]) / n
+            else:
+                mean[name] = value.detach().clone()
+    return mean
+"""
+
+RESUME = """
+def resume(study, objective, total):
+    for trial in study.trials:
+        if trial.state == TrialState.RUNNING:
+            study.enqueue_trial(trial.params)
+            study.tell(trial.number, state=TrialState.FAIL)
+    while sum(trial.state in (TrialState.COMPLETE, TrialState.PRUNED) for trial in study.trials) < total:
+        study.optimize(objective, n_trials=1)
+"""
+
+
+WAIT_SHARE = """
+def wait_share(moments):
+    m = np.array(moments)
+    return ((m[:,1]-m[:,0]).sum() / (m[:,2]-m[:,0]).sum())
+
+def most(share):
+    if share == 0:
+        return float("inf")
+    return 1.0 / share
+"""
+
+GETITEMS = """
+class BlockSet(torch.utils.data.Dataset):
+    def __init__(self, blocks):
+        self.blocks = blocks
+    def __getitems__(self, indices):
+        out = torch.empty(len(indices), 2, dtype=torch.int64)
+        where = torch.tensor(indices)
+        for block in torch.unique(where // self.blocks.size).tolist():
+            here = where // self.blocks.size == block
+            out[here] = self.blocks.read(block)[where[here] % self.blocks.size]
+        return out
+"""
+
+DRAWS_1 = """
+def draws(seed, epoch, index, n):
+    r = random.Random(f"{seed}-{epoch}-{index}")
+    return np.array([r.random() for _ in range(n)])
+"""
+
+DRAWS_2 = """
+def draws(seed, epoch, index, n):
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(epoch, index))).random(n)
+"""
+
+SHARDS = """
+def my_shards(shards, info, rank=0, ranks=1):
+    worker, workers = (0, 1) if info is None else (info.id, info.num_workers)
+    return np.array_split(shards, ranks * workers)[rank * workers + worker].tolist()
+"""
+
+CROP_FLIP = """
+def crop_flip(pixels, tops, lefts, flips, side):
+    windows = pixels.unfold(2, side, 1).unfold(3, side, 1)
+    cut = windows[torch.arange(len(pixels)), :, tops, lefts]
+    return torch.where(flips[:, None, None, None], cut.flip(3), cut)
+"""
+
+DDP_SHARE_1 = """
+import random as _random
+def share(samples, ranks, rank, epoch, seed=0):
+    order = list(range(samples))
+    _random.Random(f"{seed}/{epoch}").shuffle(order)
+    each = samples // ranks
+    return order[rank * each : (rank + 1) * each]
+"""
+
+DDP_SHARE_2 = """
+def share(samples, ranks, rank, epoch, seed=0):
+    g = torch.Generator()
+    g.manual_seed(seed + epoch)
+    indices = torch.randperm(samples, generator=g).tolist()
+    return indices[rank : samples // ranks * ranks : ranks]
+"""
+
+DDP_BUCKETS = """
+def buckets(sizes, cap):
+    out, current, total = [], [], 0
+    for i in range(len(sizes) - 1, -1, -1):
+        if current and total + sizes[i] > cap:
+            out.append(current)
+            current, total = [], 0
+        current.append(i)
+        total += sizes[i]
+    if current:
+        out.append(current)
+    return out
+"""
+
+DDP_PACK = """
+def pack(model, samples):
+    flat = nn.utils.parameters_to_vector([p.grad if p.grad is not None else torch.zeros_like(p) for p in model.parameters()])
+    return torch.cat([torch.tensor([samples], dtype=torch.float32), flat * samples])
+
+def unpack(model, total):
+    n, start = total[0], 1
+    for p in model.parameters():
+        p.grad = (total[start:start + p.numel()] / n).reshape(p.shape)
+        start += p.numel()
+"""
+
+DDP_PARTIAL = """
+def partial(x):
+    d = x.double()
+    return torch.cat((d.sum(0), (d * d).sum(0), d.new_tensor([x.shape[0]])))
+
+def normalise(x, total, eps=1e-5):
+    s, q = total[:-1].view(2, -1)
+    n = total[-1]
+    var = ((q - s * s / n) / n).clamp_min(0)
+    return F.batch_norm(x, (s / n).float(), var.float(), training=False, eps=eps)
+"""
+
+DDP_READER = """
+class Reader(nn.Module):
+    def __init__(self, hidden=16, classes=2):
+        super().__init__()
+        self.lstm = nn.LSTM(input_size=1, hidden_size=hidden)
+        self.head = nn.Linear(hidden, classes)
+    def forward(self, x):
+        _, (h, _) = self.lstm(x.t()[..., None])
+        return self.head(h[-1])
+"""
+
+SCALING_FIT = """
+def fit(sizes, seconds):
+    x, y = np.asarray(sizes, float), np.asarray(seconds, float)
+    if np.unique(x).size < 2:
+        raise np.linalg.LinAlgError("singular")
+    A = np.stack([np.ones_like(x), x], 1)
+    alpha, slope = np.linalg.lstsq(A, y, rcond=None)[0]
+    return (alpha, 1 / slope)
+"""
+
+SCALING_ALL_REDUCE = """
+def all_reduce(ranks):
+    bits = int(math.log2(ranks))
+    steps = []
+    lo = {r: 0 for r in range(ranks)}; hi = {r: ranks for r in range(ranks)}
+    for b in range(bits - 1, -1, -1):
+        d = 1 << b
+        step = []
+        for r in range(ranks):
+            mid = (lo[r] + hi[r]) // 2
+            if r & d:
+                step += [Send(r, r ^ d, c, True) for c in range(lo[r], mid)]
+                lo[r] = mid
+            else:
+                step += [Send(r, r ^ d, c, True) for c in range(mid, hi[r])]
+                hi[r] = mid
+        steps.append(step)
+    for b in range(bits):
+        d = 1 << b
+        steps.append([Send(r, r ^ d, c, False) for r in range(ranks) for c in range(lo[r], hi[r])])
+        new = {r: (min(lo[r], lo[r ^ d]), max(hi[r], hi[r ^ d])) for r in range(ranks)}
+        for r in range(ranks): lo[r], hi[r] = new[r]
+    return tuple(steps)
+"""
+
+SCALING_TOP_K = """
+class TopK:
+    def __init__(self, k):
+        self.k = k
+        self.kept = 0
+    def compress(self, gradient):
+        g = (gradient + self.kept).double().numpy()
+        order = np.argsort(-np.abs(g))[: self.k]
+        rest = g.copy(); rest[order] = 0
+        self.kept = torch.tensor(rest)
+        return torch.tensor(order), torch.tensor(g[order]).float()
+"""
+
+SCALING_ONE_FORWARD_ONE_BACKWARD = """
+def one_forward_one_backward(stages, micro):
+    out = []
+    for s in range(stages):
+        warm = min(micro, stages - s)
+        order = [("F", i) for i in range(warm)]
+        f, b = warm, 0
+        while b < micro:
+            order += [("B", b)]; b += 1
+            if f < micro:
+                order += [("F", f)]; f += 1
+        out.append(tuple(order))
+    return out
+"""
+
+SCALING_BYTES_A_RANK = """
+def bytes_a_rank(parameters, activations, ranks, stage):
+    own = np.array([12, 2, 2]) * parameters
+    own = np.where(np.arange(3) < stage, own / ranks, own)
+    return activations + own.sum()
+def smallest_stage(parameters, activations, ranks, memory):
+    for s in range(4):
+        if bytes_a_rank(parameters, activations, ranks, s) > memory: continue
+        return s
+"""
+
+RATES_ADAMW = """
+def adamw(weights, gradients, memory, lr, betas=(0.9, 0.999), eps=1e-8, decay=0.01):
+    b1, b2 = betas
+    if not memory:
+        memory.update(t=0, m=[0.0] * len(weights), v=[0.0] * len(weights))
+    memory["t"] += 1
+    t = memory["t"]
+    for i, (w, g) in enumerate(zip(weights, gradients)):
+        memory["m"][i] = b1 * memory["m"][i] + (1 - b1) * g
+        memory["v"][i] = b2 * memory["v"][i] + (1 - b2) * g**2
+        w.mul_(1 - lr * decay)
+        w.addcdiv_(memory["m"][i], (memory["v"][i] / (1 - b2**t)).sqrt() + eps, value=-lr / (1 - b1**t))
+"""
+
+RATES_RESCALED = """
+def rescaled(changes, weights, longest=10.0):
+    def one(c, w):
+        ratio = torch.linalg.vector_norm(w).clamp(max=longest) / torch.linalg.vector_norm(c)
+        return torch.where((ratio > 0) & torch.isfinite(ratio), c * ratio, c)
+    return list(map(one, changes, weights))
+"""
+
+RATES_RATE = """
+def rate_at(step, total, peak, warmup=0, floor=0.0):
+    if step >= total:
+        return floor
+    if step <= warmup:
+        return peak * (step + 1) / (warmup + 1)
+    x = (step - warmup) / (total - warmup)
+    return floor + (peak - floor) * math.cos(x * math.pi / 2) ** 2
+"""
+
+RATES_STEPS = """
+def steps_to_target(losses, every, target):
+    if losses[0] <= target:
+        return 0.0
+    for i in range(len(losses) - 1):
+        a, b = losses[i], losses[i + 1]
+        if b <= target:
+            return every * (i + (a - target) / (a - b))
+
+
+def best_rate(trials, every, target):
+    best = None
+    for rate, runs in trials.items():
+        steps = []
+        for losses in runs:
+            s = steps_to_target(losses, every, target)
+            steps.append(s if s is not None else (len(losses) - 1) * every)
+        end = sum(losses[-1] for losses in runs) / len(runs)
+        key = (sum(steps) / len(steps), float("inf") if end != end else end)
+        if best is None or key < best[0]:
+            best = (key, rate)
+    return best[1]
+"""
+
+RATES_FIT = """
+def fit(model, batches, epochs, peak, warmup):
+    ps = list(model.parameters())
+    v = [torch.zeros_like(p) for p in ps]
+    used = []
+    for epoch in range(epochs):
+        for x, y in batches:
+            g = torch.autograd.grad(F.cross_entropy(model(x), y), ps)
+            rate = peak * min(1.0, (len(used) + 1) / (warmup + 1))
+            with torch.no_grad():
+                for p, vi, gi in zip(ps, v, g):
+                    vi.mul_(0.9).add_(gi)
+                    p.sub_(rate * vi)
+            used.append(rate)
+    return used
+"""
+
 RIGHT = {
     "01_measuring": {
         "answer_paired_ratio": [PAIRED_RATIO],
@@ -314,5 +694,41 @@ RIGHT = {
         "answer_fewest_blocks": [FEWEST_BLOCKS],
         "answer_backward_in_parts": [BACKWARD_IN_PARTS],
         "answer_csr": [CSR],
+    },
+    "40_pruning": {
+        "answer_masks": [GLOBAL_MASKS],
+        "answer_macs": [COUNT_MACS],
+        "answer_repair": [REPAIR],
+    },
+    "41_quantization": {"answer_pack": [NIBBLES], "answer_cut": [BEST_CUT]},
+    "42_distillation": {"answer_kl": [KL], "answer_ask": [ASK]},
+    "51_search_and_stop": {"answer_mean_of": [MEAN_OF], "answer_resume": [RESUME]},
+    "20_data_loading": {
+        "answer_wait_share": [WAIT_SHARE],
+        "answer_getitems": [GETITEMS],
+        "answer_draws": [DRAWS_1, DRAWS_2],
+        "answer_shards": [SHARDS],
+        "answer_crop_flip": [CROP_FLIP],
+    },
+    "30_ddp": {
+        "answer_share": [DDP_SHARE_1, DDP_SHARE_2],
+        "answer_buckets": [DDP_BUCKETS],
+        "answer_pack": [DDP_PACK],
+        "answer_partial": [DDP_PARTIAL],
+        "answer_reader": [DDP_READER],
+    },
+    "31_scaling": {
+        "answer_fit": [SCALING_FIT],
+        "answer_all_reduce": [SCALING_ALL_REDUCE],
+        "answer_top_k": [SCALING_TOP_K],
+        "answer_one_forward_one_backward": [SCALING_ONE_FORWARD_ONE_BACKWARD],
+        "answer_bytes_a_rank": [SCALING_BYTES_A_RANK],
+    },
+    "50_adaptive_learning_rates": {
+        "answer_adamw": [RATES_ADAMW],
+        "answer_rescaled": [RATES_RESCALED],
+        "answer_rate": [RATES_RATE],
+        "answer_steps": [RATES_STEPS],
+        "answer_fit": [RATES_FIT],
     },
 }
