@@ -10,10 +10,9 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from course_lib import records
+from course_lib import ledger, records
 from course_lib.records import Result
 from tools import hygiene
-from tools.readme import SHOWED
 
 SHOWN = 5  # figures a lesson, those that changed most
 
@@ -75,9 +74,10 @@ def summary(before: list[Result], after: list[Result]) -> list[str]:
             lines.append(f"{lesson}: not recorded anew")
             continue
         lines += [f"{lesson}:", *(f"  {line}" for line in _of_lesson(figures(old), figures(new)))]
-        said = [SHOWED[lesson][1](results) if lesson in SHOWED else "" for results in (before, after)]
-        if said[0] != said[1]:
-            lines += [f"  it showed: {said[0] or 'nothing yet'}", f"  it shows:  {said[1] or 'nothing'}"]
+        for claim in ledger.CLAIMS:
+            was, now = (ledger.finding(claim, results).verdict for results in (old, new))
+            if was != now:
+                lines.append(f"  {claim.id}, {claim.says}: {was} -> {now}")
     return lines
 
 

@@ -36,6 +36,7 @@ ARROWS = {
     "train": {"step", "resume", "checks", "config", "device", "data", "distributed"},
     "ensemble": {"train", "checks", "config", "device", "data"},
     "compress": {"models", "records", "measure", "memory", "intervals"},
+    "ledger": {"records", "intervals", "compress"},
     "explore": {"records", "measure", "schedules"},
 }
 DRAWING = {"matplotlib", "ipywidgets", "IPython", "traitlets"}
