@@ -59,8 +59,8 @@ def test_no_process_outlives_a_grading_that_was_killed():
 
 
 def test_an_unprotected_kernel_ends_with_the_process_that_grades():
-    code = "import time; from grading.sandbox import Kernel\nwith Kernel(protected=False): print('up', flush=True); time.sleep(600)"
-    with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE) as started:
+    code = "from grading.sandbox import Kernel\nwith Kernel(protected=False):\n print('up', flush=True)\n input()"
+    with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as started:
         assert started.stdout.readline() == b"up\n"
         below = psutil.Process(started.pid).children(recursive=True)
         started.send_signal(signal.SIGKILL)
