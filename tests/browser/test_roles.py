@@ -71,5 +71,5 @@ def test_a_teacher_finds_formgrader_with_the_exercises(course, tmp_path):
         page.screenshot(path=tmp_path / "menu.png")
         page.get_by_role("menuitem", name="Formgrader", exact=True).click()
         frame = page.frame_locator("iframe[src*=formgrader]")
-        expect(frame.locator("body")).to_contain_text(EXERCISE, timeout=30_000)
+        expect(frame.locator("body")).to_contain_text(EXERCISE, timeout=120_000)  # alembic first
         page.screenshot(path=tmp_path / "formgrader.png")
