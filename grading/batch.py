@@ -79,8 +79,9 @@ class Batch:
         start = functools.partial(_grading, self.folder, self.released, self.solutions, self.limits, self.protected)
         patience = 2 * self.limits.total + 60  # the grader keeps its own time; this is for a grader that hangs
         try:
-            with tqdm(total=len(todo), unit="submission", disable=not progress or not todo) as bar:
-                for submission, result, problem in crew.run(todo, start, workers, patience):
+            running = contextlib.closing(crew.run(todo, start, workers, patience))
+            with running as ended, tqdm(total=len(todo), unit="submission", disable=not progress or not todo) as bar:
+                for submission, result, problem in ended:
                     self._take(submission, result, problem)
                     bar.update()
         finally:
