@@ -160,7 +160,9 @@ class Kernel:
         kernel = [sys.executable, "-c", STARTER, str(limits.memory), str(limits.disk), str(tasks)]
         kernel += ["-f", str(connection), "--log-level=CRITICAL", "--HistoryManager.enabled=False"]
         if self._protected:
-            command, extra = bubblewrap.argv(self._folder, limits.disk) + kernel, {}
+            # bubblewrap itself is the sandbox's first process, whose environment can be read there: nothing of the teacher's.
+            path = {"PATH": os.environ.get("PATH", os.defpath)}
+            command, extra = bubblewrap.argv(self._folder, limits.disk) + kernel, {"env": path}
         else:
             home = self._folder / "home"
             home.mkdir()
