@@ -45,8 +45,8 @@ def read(path: Path) -> dict:
 
 
 def is_lesson(name: str) -> bool:
-    """Lessons, from 01 on, have the anatomy; 00_start_here has its own."""
-    return not name.startswith("00_")
+    """Lessons have the anatomy; the start page 00 and the ledger 91 tell of them, and have their own."""
+    return not name.startswith(("00_", "91_"))
 
 
 def faults(notebook: dict, name: str) -> list[str]:

@@ -5,6 +5,7 @@ content (`tradeoff` -> `tradeoff_figure`, `plane` -> `plane_figure`, the reveal 
 that a page on GitHub or a run without a browser shows it too.
 """
 
+from .claims import claims
 from .explorer import tradeoff
 from .figures import Picture, prediction_figure, tradeoff_figure
 from .guess import Guess, predict
@@ -17,6 +18,7 @@ __all__ = [
     "Guess",
     "Picture",
     "Table",
+    "claims",
     "pareto",
     "paths_figure",
     "plane",

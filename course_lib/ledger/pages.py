@@ -34,11 +34,21 @@ class Row:
         """The learner's own, once there is one; until then the reference's."""
         return self.reference.verdict if self.yours.verdict == NOT_RUN else self.yours.verdict
 
+    @property
+    def kind(self) -> str:
+        """The verdict without the cases that it names."""
+        return kind(self.verdict)
+
     def cells(self) -> list[str]:
         """What stands under COLUMNS."""
         own, shipped = self.yours, self.reference
         found = [shipped.figure, shipped.verdict, own.figure, own.verdict, self.verdict]
         return [self.claim, self.says, self.source, self.lesson, *found]
+
+
+def kind(verdict: str) -> str:
+    """The verdict without the cases that it names: "holds when ..." for all of those."""
+    return "holds when ..." if verdict.startswith("holds when ") else verdict
 
 
 def signed(verdict: str) -> str:

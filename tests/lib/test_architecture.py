@@ -37,7 +37,7 @@ ARROWS = {
     "ensemble": {"train", "checks", "config", "device", "data"},
     "compress": {"models", "records", "measure", "memory", "intervals"},
     "ledger": {"records", "intervals", "compress"},
-    "explore": {"records", "measure", "schedules"},
+    "explore": {"records", "measure", "schedules", "ledger", "device"},
 }
 DRAWING = {"matplotlib", "ipywidgets", "IPython", "traitlets"}
 CORE = ("device", "models", "data.loaders", "measure", "records", "checkpoint", "config", "distributed", "train", "ensemble")

@@ -116,3 +116,17 @@ def test_the_csv_holds_every_row_and_the_page_escapes_what_it_shows(tmp_path):
     page = ledger.page(rows, "a machine", "R&D")
     assert "<script>" not in page and "&lt;script&gt;" in page and "R&amp;D" in page and page.count("<tr>") == len(rows) + 1
     assert not list((tmp_path / "deep").glob("*.part"))
+
+
+def test_the_widget_shows_what_its_menus_choose():
+    from course_lib.explore.claims import Claims
+
+    widget = Claims([], {"here": SHIPPED, "nowhere": SHIPPED[:1]})
+    assert widget.table.value.count("<tr>") == len(ledger.CLAIMS) + 1 and "36 of 36 claims" in widget.table.value
+    widget.verdict.value = WRONG
+    wrong = sum(row.verdict == WRONG for row in ledger.rows([], SHIPPED))
+    assert widget.table.value.count("<tr>") == wrong + 1 and f"{wrong} of 36" in widget.table.value
+    widget.machine.value = "nowhere"
+    assert NOT_RUN in widget.verdict.options and not widget.note.value
+    with pytest.raises(ValueError, match="ships none"):
+        Claims([], {})
