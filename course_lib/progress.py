@@ -115,7 +115,7 @@ class Page:
         open_ones = [exercise for exercise in [*begun, *self.found.values()] if exercise.next]
         if not open_ones:
             return "**Next:** nothing: every visible test passes."
-        return f"**Next:** {_cell(open_ones[0].next.title)}, in {self._link(open_ones[0])}"
+        return f"**Next:** {self._link(open_ones[0])}, question {_cell(open_ones[0].next.title)}"
 
     def _overview(self):
         rows = []

@@ -50,7 +50,7 @@ def test_states_points_and_what_is_missing(begun):
 
 def test_the_page_says_it_in_words_and_signs(begun):
     text = str(Page(exercises(begun), beside=begun / "notebooks"))
-    assert text.startswith("**Next:** 2. Carry, in [01: one](../one/one.ipynb)")
+    assert text.startswith("**Next:** [01: one](../one/one.ipynb), question 2. Carry")
     assert "| [01: one](../one/one.ipynb) | ✓◐✗○ 1 of 4 | 3 of 8 | 2. Carry |" in text
     assert "| ✓ 1 of 1 | 2 of 2 | all passed |" in text
     assert "| 2. Carry | ◐ partly | 1 of 2 | it \\| carries: 9 + 1 should be \\*10\\*, got &lt;0&gt; |" in text
