@@ -264,7 +264,7 @@ def repaired(answers, seed, kind, momentum):
 
 
 def plain_sgd(rng):
-    return [(rng.randrange(2**31), "SGD", 0.0) for _ in range(2)]
+    return [(rng.randrange(2**31), "SGD", 0.0)]
 
 
 def with_memory(rng):
@@ -272,7 +272,7 @@ def with_memory(rng):
 
 
 def with_momentum(rng):
-    return [(rng.randrange(2**31), "SGD", 0.9) for _ in range(2)]
+    return [(rng.randrange(2**31), "SGD", 0.9)]
 
 
 def masked_of(weights, masks):
