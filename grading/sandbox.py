@@ -148,8 +148,8 @@ class Kernel:
         shows. Raises KernelEnded when the kernel ended, had to be ended, or used up its total time.
         """
         timeout = timeout or self.limits.cell
-        ran = self._execute(source, timeout, quiet, {})
-        if expressions:  # asked for by themselves, since a cell that raised evaluates none
+        ran = self._execute(source, timeout, quiet, expressions or {})
+        if expressions and ran.error:  # asked for again by themselves, since a cell that raised evaluates none
             asked = self._execute("", timeout, True, expressions)
             ran.values, ran.timed_out = asked.values, ran.timed_out or asked.timed_out
         return ran

@@ -145,7 +145,7 @@ def test_what_cannot_be_graded_is_named_and_gets_no_points(grades, folder, stude
         ("doubled", 14, ("there twice, the last one counts: answer_best_batch, test_best_batch",)),
         ("edited", 0, ("edited, restored: test_best_batch",)),
         ("loop", 12, ("test_best_batch ran out of time",)),
-        ("odd", 14, ("edited, restored: test_best_batch",)),
+        ("odd", 14, ()),
         ("reaching", 14, ("reaches into the grader: inspect",)),
         ("missing", 11, ("missing, put back: answer_roofline, test_roofline",)),
         ("scripted", 0, ()),
