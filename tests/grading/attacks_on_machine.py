@@ -22,7 +22,7 @@ for path in glob.glob("/proc/[0-9]*"):
             text = pathlib.Path(path, name).read_text(errors="replace").replace(chr(0), " ")
         except OSError:
             continue
-        if "pytest" in text or "SECRET_OF_THE_TEACHER" in text or "@CLASS@" in text or "@REPO@/tests" in text:
+        if "SECRET_OF_THE_TEACHER" in text or "@CLASS@" in text or "@REPO@/tests" in text:
             report(f"{path}/{name}: {text}")
     for place in ("@CLASS@", "@REPO@/tests", "@REPO@/solutions"):
         if os.path.exists(f"{path}/root{place}") or os.path.exists(f"{path}/cwd/../../{place}"):
