@@ -28,7 +28,7 @@ from playwright.sync_api import sync_playwright
 
 EXERCISE = "01_measuring"
 NAMES = ("ada", "ben", "chi", "dana", "eli", "fay", "gus", "hana", "ivo", "jo")
-GRADING_SECONDS = 300
+GRADING_SECONDS = 600
 
 
 @dataclass
