@@ -172,7 +172,7 @@ def read(reply):
     """The plain data in a reply of in_kernel.py: the repr of a string of hexadecimal digits. Raises Unreadable."""
     if not isinstance(reply, str):
         raise Unreadable("gives the judge no answer")
-    if len(reply) <= 2 or len(reply) > 2 * LETTERS:
+    if len(reply) <= 2 or len(reply) > 2 * LETTERS:  # in_kernel.py sends an empty text instead of one that is too long
         raise Unreadable("its answer is far longer than any right one")
     try:
         data = json.loads(bytes.fromhex(reply[1:-1]))
