@@ -36,6 +36,8 @@ ARROWS = {
     "train": {"step", "resume", "checks", "config", "device", "data", "distributed"},
     "ensemble": {"train", "checks", "config", "device", "data"},
     "compress": {"models", "records", "measure", "memory", "intervals"},
+    "cost": {"records", "intervals"},
+    "interruptions": {"intervals"},
     "ledger": {"records", "intervals", "compress"},
     "explore": {"records", "measure", "schedules", "ledger", "device"},
 }
