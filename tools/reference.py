@@ -44,7 +44,7 @@ def record(path: Path, reference: Path = records.REFERENCE) -> tuple[float, Path
     lesson = path.stem
     notebook = nbformat.read(path, as_version=4)
     with tempfile.TemporaryDirectory() as folder:
-        seconds = _execute(notebook, path, Path(folder))
+        seconds = execute(notebook, path, Path(folder))
         store = Store(Path(folder) / "results.jsonl", records.Result)
         machine = device.describe()
         log = records.Recorder(lesson, machine=machine, versions=device.versions(), store=store)
@@ -63,8 +63,11 @@ def record(path: Path, reference: Path = records.REFERENCE) -> tuple[float, Path
     return seconds, promoted
 
 
-def _execute(notebook: nbformat.NotebookNode, path: Path, store: Path) -> float:
-    """Run all cells in a fresh kernel, in the notebook's folder: the seconds it took. Raises LessonFailed."""
+def execute(notebook: nbformat.NotebookNode, path: Path, store: Path, *arguments: str) -> float:
+    """Run all cells in a fresh kernel, in the notebook's folder: the seconds it took. Raises LessonFailed.
+
+    Records and predictions go into `store`; `arguments` are further ones of the kernel's command line.
+    """
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
     place = "before the first cell"
     with tqdm(total=len(cells), desc=path.stem, unit="cell", leave=False) as bar:
@@ -79,7 +82,7 @@ def _execute(notebook: nbformat.NotebookNode, path: Path, store: Path) -> float:
             kernel_name="python3",
             resources={"metadata": {"path": str(path.parent)}},
             record_timing=False,
-            extra_arguments=["--log-level=ERROR"],  # a kernel's own warnings would break into the progress bar
+            extra_arguments=["--log-level=ERROR", *arguments],  # a kernel's own warnings would break into the progress bar
             on_cell_start=started,
             on_cell_complete=lambda cell, cell_index: bar.update(cell.cell_type == "code"),
         )
