@@ -11,7 +11,7 @@ $(error ROLE=$(ROLE) is not allowed; allowed: learner, teacher)
 endif
 
 .DEFAULT_GOAL := lab
-.PHONY: lab test setup install exercises grade base reference readme strip bench workshop
+.PHONY: lab test setup install exercises grade base reference readme strip bench workshop slides
 
 # A copy that cannot be read is named, and keeps nobody from the lessons.
 lab: setup  ## open JupyterLab on the first page, beside the learner's own exercises; ROLE=teacher adds the teacher's tools
@@ -53,6 +53,10 @@ reference: setup  ## run every lesson here, promote its records to this machine'
 
 readme: setup  ## fill the README's results in from the reference
 	$(BIN)/python -m tools.readme
+
+# One file, which needs no network: slides/11_mixed_precision.html.
+slides: setup  ## run a lesson and write its slides: make slides LESSON=11
+	$(BIN)/python -m tools.slides '$(LESSON)'
 
 strip: setup  ## strip the notebooks' outputs, except those tagged keep_output
 	$(BIN)/python -m tools.strip

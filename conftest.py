@@ -45,6 +45,10 @@ SYSTEM_PACKAGES = {
         ["configurable-http-proxy", "--version"],
         "sudo npm install --global configurable-http-proxy@5.1.0",
     ),
+    "reveal.js": (
+        [sys.executable, "-c", "from tools import reveal; assert (reveal.FOLDER / reveal.INSIDE).is_dir()"],
+        "python -m tools.reveal",
+    ),
     # Debian keeps the server's commands out of the PATH
     "postgresql": (["sh", "-c", "ls /usr/lib/postgresql/*/bin/initdb || command -v initdb"], "sudo apt-get install postgresql"),
 }
