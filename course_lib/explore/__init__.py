@@ -9,6 +9,7 @@ from .claims import claims
 from .explorer import tradeoff
 from .figures import Picture, prediction_figure, tradeoff_figure
 from .guess import Guess, predict
+from .ladder import ladder_figure, stacking, stacking_figure
 from .plane import plane, plane_figure
 from .points import pareto
 from .simulated import paths_figure, sliders, timeline_figure
@@ -19,6 +20,7 @@ __all__ = [
     "Picture",
     "Table",
     "claims",
+    "ladder_figure",
     "pareto",
     "paths_figure",
     "plane",
@@ -27,6 +29,8 @@ __all__ = [
     "prediction_figure",
     "results_table",
     "sliders",
+    "stacking",
+    "stacking_figure",
     "timeline_figure",
     "tradeoff",
     "tradeoff_figure",
