@@ -666,7 +666,59 @@ def fit(model, batches, epochs, peak, warmup):
     return used
 """
 
+COST_BILL = """
+def bill(seconds, hourly, unit, least=1):
+    begun = -(-seconds // unit)
+    if not seconds:
+        begun = 0
+    elif begun < least:
+        begun = least
+    return hourly / 3600 * unit * begun
+"""
+
+COST_STEPS = """
+def steps_between(step, save, mean_between, steps):
+    best = (2.0 * mean_between * save) ** 0.5
+    return sorted([1, int(best / step + 0.5), steps])[1]
+"""
+
+COST_REPLAY = """
+def replay(lives, work, interval, save, restart):
+    left, total, wasted, waiting = work, 0.0, 0.0, list(lives)[::-1]
+    getting_ready = 0
+    while True:
+        if not waiting:
+            rounds = math.ceil(left / interval)
+            return total + getting_ready + left + rounds * save, wasted
+        alive = waiting.pop()
+        usable = alive - getting_ready
+        rounds = math.ceil(left / interval)
+        if usable >= left + rounds * save:
+            return total + getting_ready + left + rounds * save, wasted
+        total += alive
+        if usable > 0:
+            saved = min(int(usable // (interval + save)), rounds - 1)
+            usable -= saved * (interval + save)
+            left -= saved * interval
+            wasted += min(usable, interval, left)
+        getting_ready = restart
+"""
+
+COST_DISCOUNT = """
+def discount_needed(undisturbed, times):
+    if len(times) == 0 or any(time <= 0 for time in [undisturbed] + times):
+        raise ValueError("no such times")
+    together = len(times) * undisturbed / sum(times)
+    return 0 if together > 1 else 1 - together
+"""
+
 RIGHT = {
+    "80_cost": {
+        "answer_bill": [COST_BILL],
+        "answer_steps": [COST_STEPS],
+        "answer_replay": [COST_REPLAY],
+        "answer_discount": [COST_DISCOUNT],
+    },
     "01_measuring": {
         "answer_paired_ratio": [PAIRED_RATIO],
         "answer_bootstrap_interval": [BOOTSTRAP_INTERVAL],

@@ -1747,7 +1747,110 @@ FIT_REPAIRED = [
     ),
 ]
 
+COST_BILL_RIGHT = """
+def bill(seconds, hourly, unit, least=1):
+    if seconds == 0:
+        return 0.0
+    units = max(least, math.ceil(seconds / unit))
+    return units * unit * hourly / 3600
+"""
+
+COST_BILL = [
+    # by the second, whatever the unit
+    altered(COST_BILL_RIGHT, ("units * unit * hourly", "max(seconds, least * unit) * hourly")),
+    # a unit that is just full begins the next one
+    altered(COST_BILL_RIGHT, ("math.ceil(seconds / unit)", "int(seconds // unit) + 1")),
+    # the minimum in seconds, not in units
+    altered(
+        COST_BILL_RIGHT, ("units = max(least, math.ceil(seconds / unit))", "units = math.ceil(max(seconds, least) / unit)")
+    ),
+    # the minimum also for a machine that was not used
+    altered(COST_BILL_RIGHT, ("    if seconds == 0:\\n        return 0.0\\n", "")),
+]
+
+COST_STEPS_RIGHT = """
+def steps_between(step, save, mean_between, steps):
+    interval = math.sqrt(2 * save * mean_between)
+    return min(steps, max(1, round(interval / step)))
+"""
+
+COST_STEPS = [
+    # the two forgotten
+    altered(COST_STEPS_RIGHT, ("2 * save", "save")),
+    # seconds instead of steps
+    altered(COST_STEPS_RIGHT, ("interval / step", "interval")),
+    # rounds down
+    altered(COST_STEPS_RIGHT, ("round(interval / step)", "int(interval / step)")),
+    # no step at all where a step is long
+    altered(COST_STEPS_RIGHT, ("max(1, round(interval / step))", "round(interval / step)")),
+]
+
+COST_REPLAY_RIGHT = """
+def replay(lives, work, interval, save, restart):
+    clock, done, lost, start, lives = 0, 0, 0, 0, iter(lives)
+    while done < work:
+        life, used = next(lives, math.inf), start
+        while done < work:
+            stretch = min(interval, work - done)
+            if used + stretch + save > life:
+                break
+            used, done = used + stretch + save, done + stretch
+        if done < work:
+            lost += min(stretch, max(0, life - used))
+            used = life
+        clock, start = clock + used, restart
+    return clock, lost
+"""
+
+COST_REPLAY = [
+    # the first machine needs a restart, too
+    altered(COST_REPLAY_RIGHT, ("lost, start, lives = 0, 0, 0, 0,", "lost, start, lives = 0, 0, 0, restart,")),
+    # the next machine is ready at once
+    altered(COST_REPLAY_RIGHT, ("clock + used, restart", "clock + used, 0")),
+    # work is saved without a checkpoint: a stretch that was begun goes on
+    altered(
+        COST_REPLAY_RIGHT,
+        ("            used = life\\n", "            used, done = life, done + min(stretch, max(0, life - used))\\n"),
+    ),
+    # a checkpoint that is cut short counts as lost work
+    altered(COST_REPLAY_RIGHT, ("min(stretch, max(0, life - used))", "max(0, life - used)")),
+    # a checkpoint in the last moment does not count
+    altered(COST_REPLAY_RIGHT, ("save > life", "save >= life")),
+    # the restart is counted as lost work
+    altered(COST_REPLAY_RIGHT, ("max(0, life - used))", "max(0, life - used + start))")),
+    # no checkpoint at the end
+    altered(COST_REPLAY_RIGHT, ("return clock, lost", "return clock - save, lost")),
+]
+
+COST_DISCOUNT_RIGHT = """
+def discount_needed(undisturbed, times):
+    if not times or min(undisturbed, *times) <= 0:
+        raise ValueError(f"times: {undisturbed!r}, {times!r} are not allowed; they are above 0, one or more")
+    mean = sum(times) / len(times)
+    return max(0.0, 1 - undisturbed / mean)
+"""
+
+COST_DISCOUNT = [
+    # the median
+    altered(COST_DISCOUNT_RIGHT, ("sum(times) / len(times)", "sorted(times)[len(times) // 2]")),
+    # the price that may be paid, not what comes off it
+    altered(COST_DISCOUNT_RIGHT, ("1 - undisturbed / mean", "undisturbed / mean")),
+    # how much longer it took
+    altered(COST_DISCOUNT_RIGHT, ("1 - undisturbed / mean", "mean / undisturbed - 1")),
+    # below zero where the runs were shorter
+    altered(COST_DISCOUNT_RIGHT, ("max(0.0, 1 - undisturbed / mean)", "1 - undisturbed / mean")),
+    # only an empty list is refused
+    altered(COST_DISCOUNT_RIGHT, ("not times or min(undisturbed, *times) <= 0", "not times")),
+]
+
+
 WRONG = {
+    "80_cost": {
+        "answer_bill": COST_BILL,
+        "answer_steps": COST_STEPS,
+        "answer_replay": COST_REPLAY,
+        "answer_discount": COST_DISCOUNT,
+    },
     "40_pruning": {
         "answer_masks": GLOBAL_MASKS,
         "answer_channels": KEEP_CHANNELS,
