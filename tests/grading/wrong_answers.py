@@ -1765,7 +1765,7 @@ COST_BILL = [
         COST_BILL_RIGHT, ("units = max(least, math.ceil(seconds / unit))", "units = math.ceil(max(seconds, least) / unit)")
     ),
     # the minimum also for a machine that was not used
-    altered(COST_BILL_RIGHT, ("    if seconds == 0:\\n        return 0.0\\n", "")),
+    altered(COST_BILL_RIGHT, ("    if seconds == 0:\n        return 0.0\n", "")),
 ]
 
 COST_STEPS_RIGHT = """
@@ -1810,7 +1810,7 @@ COST_REPLAY = [
     # work is saved without a checkpoint: a stretch that was begun goes on
     altered(
         COST_REPLAY_RIGHT,
-        ("            used = life\\n", "            used, done = life, done + min(stretch, max(0, life - used))\\n"),
+        ("            used = life\n", "            used, done = life, done + min(stretch, max(0, life - used))\n"),
     ),
     # a checkpoint that is cut short counts as lost work
     altered(COST_REPLAY_RIGHT, ("min(stretch, max(0, life - used))", "max(0, life - used)")),
