@@ -46,6 +46,7 @@ HEADLINES: dict[str, tuple[str, ...]] = {
     "42_distillation": ("D5",),
     "50_adaptive_learning_rates": ("B5", "B6"),
     "51_search_and_stop": ("B12", "D7"),
+    "80_cost": ("D8",),
 }
 
 
