@@ -11,7 +11,7 @@ import nbformat
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
-from grading import answers, book, crew, feedback, overlay, questions, submissions, summary, table
+from grading import answers, book, crew, feedback, leaderboard, overlay, questions, submissions, summary, table
 from grading.grader import Grade, Grader
 from grading.journal import Journal, digest_of_exercise, digest_of_submission, digest_of_tools, key_of
 from grading.judge import Judge, seed_of
@@ -27,7 +27,8 @@ def grade_folder(folder, *, workers=None, limits=None, protected=True, over=None
 
     workers: processes, None for one a core. over: an instructor's overlay of secret tests. again: also what was graded
     already. progress: say on the terminal what is done. Writes, in folder: grades.csv, whole after every submission;
-    feedback/, autograded/, summary.html, gradebook.db; and journal.jsonl, from which it goes on after it was killed.
+    feedback/, autograded/, summary.html, gradebook.db; leaderboard.html and .csv where a judge measures; and journal.jsonl,
+    from which it goes on after it was killed.
     Raises ValueError, before anything is graded, when there is nothing to grade or a part of it is not as it has to be.
     """
     folder, workers = Path(folder).resolve(), _whole(os.cpu_count() or 1 if workers is None else workers)
@@ -60,6 +61,7 @@ class Batch:
         self.released, self.gradebook = work / "released", folder / "gradebook.db"
         book.keep_a_copy(self.gradebook)
         book.prepare(self.released, self.gradebook, names, self.solutions)
+        self.pseudonyms = leaderboard.pseudonyms(folder / "pseudonyms.csv")
         self.asked = {name: questions.read(self.solutions / name / f"{name}.ipynb") for name in names}
         self.tools = digest_of_tools(limits, protected, seed_of(folder))
         self.exercises = {name: digest_of_exercise(name, self.solutions) for name in names}
@@ -125,6 +127,7 @@ class Batch:
         pairs = list(zip(grades, (self.done[one][1] for one in self.found if one in self.done), strict=True))
         stubs = {name: answers.given(_notebook(self.released, name), asked) for name, asked in self.asked.items()}
         summary.write(self.folder / "summary.html", pairs, self.asked, stubs)
+        leaderboard.write(self.folder, grades, self.pseudonyms)
 
     def _announce(self, todo, workers):
         """Say what will be done and how long it may take, before it begins."""

@@ -29,7 +29,8 @@ from grading.sandbox import Kernel, KernelEnded, Limits
 class Grade:
     """One row of grades.csv. Where a submission could not be graded, points is 0 and the flags say why.
 
-    questions: {test cell: Question}, empty where it could not be graded.
+    questions: {test cell: Question}, empty where it could not be graded. measured: {name: number} by the judge, for the
+    leaderboard, of the checks that were passed.
     """
 
     student: str
@@ -39,6 +40,7 @@ class Grade:
     flags: tuple[str, ...]
     seconds: float
     questions: dict = field(default_factory=dict)
+    measured: dict = field(default_factory=dict)
 
 
 class Run(KeepsReason, Autograde):
@@ -97,11 +99,11 @@ class Grader:
     def grade(self, submission):
         """Grade one Submission. Never raises on what is in it: what goes wrong becomes a flag."""
         start = time.monotonic()
-        points, maximum, flags, found = 0.0, self._maximum(submission.exercise), [], {}
+        points, maximum, flags, found, measured = 0.0, self._maximum(submission.exercise), [], {}, {}
         try:
             flags += self._stage(submission)
             passes = self._run(submission)
-            points, found = self._points(submission), passes.questions
+            points, found, measured = self._points(submission), passes.questions, passes.measured
             flags += [f"{name} ran out of time" for name in passes.late] + passes.flags
             converter(GenerateFeedback, self.config, submission.exercise, submission.student).start()
         except (submissions.CannotGrade, KernelEnded) as problem:
@@ -110,7 +112,7 @@ class Grader:
         except NbGraderException:
             flags.append("graded, but no feedback page could be made of it")
         seconds = round(time.monotonic() - start, 1)
-        return Grade(submission.student, submission.exercise, points, maximum, tuple(flags), seconds, found)
+        return Grade(submission.student, submission.exercise, points, maximum, tuple(flags), seconds, found, measured)
 
     def _release(self, gradebook):
         try:

@@ -10,6 +10,10 @@ Each exercise has a judge, solutions/<exercise>/judge.py, a text with plain func
     probe(answers, *case)         runs in the kernel; answers.NAME is the learner's NAME; returns plain data
     cases(rng)                    runs here: a list of tuples of JSON data, drawn from rng, a random.Random
     accept(got, expected, *case)  runs here: is `got` a right answer? Default: equal(got, expected)
+
+It may also name numbers for the leaderboard, taken from accepted answers alone:
+
+    MEASURED = {name: (test cell, text of a check, number(got, *case))}
 """
 
 import ast
@@ -22,6 +26,7 @@ import secrets
 import tempfile
 import types
 from pathlib import Path
+from statistics import fmean
 
 IN_KERNEL = Path(__file__).with_name("in_kernel.py")
 DEPTH, LETTERS = 14, 1_000_000  # what is read at most: a little more than in_kernel.py sends when nobody meddles with it
@@ -56,6 +61,8 @@ class Judge:
             test: {check: _checked(test, check, entry, space) for check, entry in checks.items()}
             for test, checks in space["JUDGED"].items()
         }
+        self._numbers = _checked_numbers(space.get("MEASURED", {}), self.judged)
+        self.measured = {}
         entries = [(test, check, entry) for test, checks in self.judged.items() for check, entry in checks.items()]
         self._cases = {
             (test, check): json.loads(json.dumps(entry[1](random.Random(f"{seed}/{test}/{check}"))))
@@ -79,8 +86,10 @@ class Judge:
 
         kernel: one in which the submission has run. expected: what `expected` returned for the same seed.
         skip: test cells that ran out of time and shall not cost more of it.
+        `measured` is afterwards {name: (test, check, number)} of this submission, averaged over the cases of a check.
         Raises whatever the kernel raises when it has ended.
         """
+        self.measured = {}
         self._prepare(kernel)
         return {test: self._verdicts(kernel, test, expected[test], test in skip) for test in self.judged}
 
@@ -102,7 +111,15 @@ class Judge:
         for case, got, right in zip(self._cases[test, check], results, expected, strict=True):
             if not _accepted(self.judged[test][check][2:], got, right, case):
                 return f"for {_short(case)} it gives {_short(got)}, the course's solution {_short(right)}"
+        self._measure(test, check, results)
         return None
+
+    def _measure(self, test, check, results):
+        for name, (its_test, its_check, number) in self._numbers.items():
+            if (test, check) == (its_test, its_check):
+                cases = self._cases[test, check]
+                numbers = [float(number(got, *case)) for got, case in zip(results, cases, strict=True)]
+                self.measured[name] = (test, check, fmean(numbers))
 
     def _prepare(self, kernel):
         """Put in_kernel.py and the probes into the kernel, in a name space that no answer can name."""
@@ -138,6 +155,18 @@ def _checked(test, check, entry, space):
             "and the probe is a function defined in the judge's file"
         )
     return entry
+
+
+def _checked_numbers(measured, judged):
+    for name, entry in measured.items():
+        if (
+            not isinstance(entry, tuple)
+            or len(entry) != 3
+            or entry[1] not in judged.get(entry[0], ())
+            or not callable(entry[2])
+        ):
+            raise ValueError(f"MEASURED: {name!r} is {entry!r}; it is (test cell, text of a judged check, function)")
+    return measured
 
 
 def _accepted(own_rule, got, expected, case):

@@ -46,6 +46,7 @@ class Passes:
         self.late = []  # the names of the cells that ran out of time
         self.flags = []
         self.questions = {}
+        self.measured = {}  # {name: number} that the judge measured, of checks that count
 
     def run(self, notebook):
         """Run all three and put the outputs into the cells. Raises KernelEnded when there is no kernel left to ask."""
@@ -57,6 +58,8 @@ class Passes:
         for cell in notebook.cells:
             if name_of(cell) in passed:
                 self._score(cell, name_of(cell), passed[name_of(cell)], verdicts)
+        measured = self._judge.measured if self._judge else {}
+        self.measured = {name: number for name, (test, check, number) in measured.items() if check in passed[test]}
 
     def _run_cell(self, cell, name):
         test = name in self._tests.released
