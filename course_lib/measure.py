@@ -6,7 +6,7 @@ and two things are compared in interleaved pairs, so that a slow minute of the m
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -22,6 +22,7 @@ __all__ = [
     "compare",
     "copy_bandwidth",
     "count_flops",
+    "interleaved",
     "matmul_rate",
     "mean_interval",
     "parameter_bytes",
@@ -122,6 +123,25 @@ def compare(
     low, high = bootstrap_interval(ratios)
     timings = [Timing(tuple(s), first) for s, first in zip(seconds, firsts, strict=True)]
     return Comparison(*timings, ratio=statistics.median(ratios), low=low, high=high)
+
+
+def interleaved(
+    work: Mapping[Hashable, Callable[[], object]], *, device="cpu", repeats: int = 7, calls: int = 1
+) -> dict[Hashable, list[float]]:
+    """Seconds per call of several functions: `repeats` rounds in which each has its turn of `calls` calls, every other
+    round in the reverse order. Values at one place belong to one round, so they can be compared in pairs. A first round
+    warms up and does not count. Raises ValueError for a setting that is not allowed.
+    """
+    _check_timing(0, repeats, calls, least=1)
+    for name, fn in work.items():
+        check_callable(f"work[{name!r}]", fn)
+    seconds: dict[Hashable, list[float]] = {name: [] for name in work}
+    for number in range(repeats + 1):
+        for name in list(work)[:: 1 if number % 2 else -1]:
+            spent = _seconds_per_call(work[name], device, calls)
+            if number:
+                seconds[name].append(spent)
+    return seconds
 
 
 def count_flops(fn: Callable[[], object]) -> int:

@@ -75,6 +75,21 @@ class Block(nn.Module):
         return x + self.down(F.gelu(self.up(self.norm2(x))))
 
 
+class Factors(nn.Module):
+    """A matrix factorisation: (B,) int64 users -> (B, items) scores, a product of two vectors each, and the item's bias."""
+
+    def __init__(self, users: int, items: int, width: int = 16):
+        _check_sizes(users=users, items=items, width=width)
+        super().__init__()
+        self.users, self.items = nn.Embedding(users, width), nn.Embedding(items, width)
+        self.bias = nn.Parameter(torch.zeros(items))
+        for table in (self.users, self.items):
+            nn.init.normal_(table.weight, std=0.1)
+
+    def forward(self, users: torch.Tensor) -> torch.Tensor:
+        return self.users(users) @ self.items.weight.T + self.bias
+
+
 def _check_sizes(**sizes: int) -> None:
     for name, value in sizes.items():
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:

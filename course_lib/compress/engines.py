@@ -51,6 +51,29 @@ def onnx_engine(model: nn.Module, example: torch.Tensor, folder: str | Path) -> 
     return Engine(_export(model, example, folder))
 
 
+def same_graph(engine: Engine, model: nn.Module, folder: str | Path) -> Engine:
+    """Return `model` as an Engine, made from the file of `engine` with the model's weights in it: no second export.
+
+    `engine`: what `onnx_engine` made of another model of the same layers, on the CPU. Writes `folder`/float32.onnx.
+    Raises ValueError when the file lacks one of the model's weights, or has it in another shape.
+    """
+    import onnx
+    from onnx import numpy_helper
+
+    graph, weights = onnx.load(engine.path), model.state_dict()
+    held = {tensor.name: tensor for tensor in graph.graph.initializer}
+    for name, weight in weights.items():
+        if name not in held or tuple(held[name].dims) != tuple(weight.shape):
+            raise ValueError(
+                f"model: {name} {tuple(weight.shape)} is not in {engine.path.name}; it has to have the same layers"
+            )
+        held[name].CopyFrom(numpy_helper.from_array(weight.detach().numpy(), name))
+    path = Path(folder) / FLOAT32
+    path.parent.mkdir(parents=True, exist_ok=True)
+    onnx.save(graph, path)
+    return Engine(path)
+
+
 def static_int8(model: nn.Module | Engine, calibration: torch.Tensor, folder: str | Path, ranges: str = "min-max") -> Engine:
     """Return `model` with weights and activations in int8, as an Engine.
 

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
-from course_lib.compress.engines import WEIGHTED, Engine, check_layers, dynamic_int8, onnx_engine, static_int8
+from course_lib.compress.engines import WEIGHTED, Engine, check_layers, dynamic_int8, onnx_engine, same_graph, static_int8
 from course_lib.compress.pt2e import compile_int8, static_pt2e, weight_only_int8
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "quantization_aware",
     "quantize_weights",
     "rounded",
+    "same_graph",
     "scale_and_zero_point",
     "settled",
     "static_int8",

@@ -1,5 +1,6 @@
 """Fewer bits: levels and bytes by hand, the straight-through gradient, and int8 engines that keep the answers."""
 
+import copy
 import logging
 import warnings
 
@@ -107,6 +108,21 @@ def test_the_float_engine_gives_the_answers_of_the_model(exported, net, pictures
         for batch in (1, 7, 40):
             assert torch.allclose(exported(pictures[:batch]), net(pictures[:batch]), atol=1e-5)
     assert exported.stored_bytes == exported.path.stat().st_size > 4 * sum(p.numel() for p in net.parameters())
+
+
+def test_a_second_model_gets_the_graph_of_the_first_with_its_own_weights(exported, net, pictures, tmp_path):
+    other = copy.deepcopy(net)
+    with torch.no_grad():
+        for weight in other.parameters():
+            weight += 0.1 * torch.randn_like(weight)
+    engine = compress.same_graph(exported, other, tmp_path)
+    with torch.inference_mode():
+        torch.testing.assert_close(engine(pictures), other(pictures), rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(exported(pictures), net(pictures), rtol=1e-3, atol=1e-4)
+    int8 = compress.static_int8(engine, pictures, tmp_path / "int8")  # as any engine of float32
+    assert int8.stored_bytes < engine.stored_bytes
+    with pytest.raises(ValueError, match=r"model: .* is not in float32.onnx; it has to have the same layers"):
+        compress.same_graph(exported, models.mlp(3, 4, 5), tmp_path)
 
 
 @pytest.mark.parametrize("ranges", engines.RANGES)

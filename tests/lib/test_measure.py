@@ -90,6 +90,17 @@ def test_pairs_are_interleaved_in_alternating_order(clock):
     assert "".join(clock.calls) == "bb" + "vv" + "bv" + "vb" + "bv" + "vb" + "bv"
 
 
+def test_several_functions_take_turns_in_alternating_order_after_a_round_that_warms_up(clock):
+    work = {name: clock.work(name, cost * MS) for name, cost in (("a", 1), ("b", 2), ("c", 4))}
+    seconds = measure.interleaved(work, repeats=2, calls=2)
+    assert "".join(clock.calls) == "ccbbaa" + "aabbcc" + "ccbbaa"
+    assert seconds == {name: [cost * MS] * 2 for name, cost in (("a", 1), ("b", 2), ("c", 4))}
+    with pytest.raises(ValueError, match="repeats: 0"):
+        measure.interleaved(work, repeats=0)
+    with pytest.raises(ValueError, match=r"work\['a'\]: 3 is not allowed"):
+        measure.interleaved({"a": 3})
+
+
 def test_a_factor_of_two_is_reported_as_two(clock):
     found = measure.compare(clock.work("b", 4 * MS), clock.work("v", 2 * MS))
     assert (found.ratio, found.low, found.high, found.differs) == (2.0, 2.0, 2.0, True)

@@ -43,3 +43,15 @@ def test_bad_shapes_are_named():
         models.ByteLM(d_model=30)
     with pytest.raises(ValueError, match="65 positions are more than the context of 64"):
         models.ByteLM()(torch.zeros(1, 65, dtype=torch.long))
+
+
+def test_a_matrix_factorisation_scores_every_item_by_hand():
+    torch.manual_seed(0)
+    model, users = models.Factors(5, 7, width=3), torch.tensor([4, 0])
+    with torch.no_grad():
+        model.bias[6] = 2.0
+    scores = model(users)
+    assert scores.shape == (2, 7) and parameters(model) == 5 * 3 + 7 * 3 + 7
+    torch.testing.assert_close(scores[0, 6], (model.users.weight[4] * model.items.weight[6]).sum() + 2)
+    with pytest.raises(ValueError, match="items: 0 is not allowed"):
+        models.Factors(5, 0)
