@@ -41,8 +41,8 @@ class Messages:
         """Ask the kernel to interrupt its cell. A signal would have to find its way into the sandbox."""
         self._client.control_channel.send(self._client.session.msg("interrupt_request", content={}))
 
-    def answers(self, request, seconds):
-        """The messages that answer the request `request`, as (channel, message); waits for the first at most `seconds`."""
+    def answers(self, requests, seconds):
+        """The messages that answer one of these requests, as (channel, message); waits for the first at most `seconds`."""
         found = []
         ready = dict(self._poller.poll(seconds * 1000))
         for name, channel in self._channels.items():
@@ -52,7 +52,7 @@ class Messages:
                 if not channel.socket.poll(0):
                     break
                 message = _received(channel)
-                if message is not None and message["parent_header"].get("msg_id") == request:
+                if message is not None and message["parent_header"].get("msg_id") in requests:
                     found.append((name, message))
         return found
 

@@ -22,9 +22,9 @@ from grading.bubblewrap import unavailable
 from grading.messages import Messages
 from grading.outputs import Outputs
 
-__all__ = ["Kernel", "KernelEnded", "Limits", "Ran", "unavailable"]
+__all__ = ["Kernel", "KernelEnded", "Limits", "NoKernel", "Ran", "unavailable"]
 
-START = 60  # seconds that a kernel may take to start, on a machine however busy
+START = 180  # seconds that a kernel may take to start, on a machine however busy
 LONGEST_WORDS = 2000  # characters of an error's name or message
 MERCY = 5  # seconds between the interrupt of a cell and the end of the kernel
 LAST_OUTPUT = 2  # seconds to wait for what a finished cell printed
@@ -82,6 +82,10 @@ class Limits:
                 raise ValueError(f"{name}: {value!r} is not allowed; give a whole number above 0")
 
 
+class NoKernel(RuntimeError):
+    """No kernel could be started. Nothing of a submission had run, so it is the machine's fault and not the learner's."""
+
+
 class KernelEnded(Exception):
     """The kernel is gone, and with it all that ran in it; `reason` is written for the teacher."""
 
@@ -110,7 +114,7 @@ class Kernel:
 
     With protected=False the kernel has the rights of whoever starts it. Start it in the main thread, or in one that
     outlives it: the sandbox ends with the thread that started it. Raises ValueError when bubblewrap cannot run here,
-    KernelEnded when the kernel does not start.
+    NoKernel when the kernel does not start.
     """
 
     def __init__(self, limits=None, protected=True):
@@ -173,16 +177,16 @@ class Kernel:
 
     def _wait_for_start(self):
         deadline = time.monotonic() + START
-        heard = set()
+        asked, heard = [], set()
         while time.monotonic() < deadline:
-            question = self._messages.ask_whether_ready()
-            heard |= {channel for channel, _ in self._messages.answers(question, 0.5)}
+            asked.append(self._messages.ask_whether_ready())
+            heard |= {channel for channel, _ in self._messages.answers(asked, 0.5)}
             if heard == {"shell", "iopub"}:
                 return
             if self._process.poll() is not None:
                 said = (self._folder / "log" / "kernel").read_bytes()[-2000:].decode(errors="replace").strip()
-                raise KernelEnded(f"the kernel did not start: {said.splitlines()[-1] if said else 'it said nothing'}")
-        raise KernelEnded(f"the kernel did not start within {START} s: is the machine overloaded?")
+                raise NoKernel(f"the kernel did not start: {said.splitlines()[-1] if said else 'it said nothing'}")
+        raise NoKernel(f"the kernel did not start within {START} s: is the machine overloaded?")
 
     def _execute(self, source, timeout, quiet, expressions):
         outputs, ran = Outputs(self.limits.output), Ran()
@@ -202,7 +206,7 @@ class Kernel:
         """The reply to a request, with the outputs that came before it; None when there is none within `seconds`."""
         deadline, reply, idle = min(time.monotonic() + seconds, self._deadline), None, quiet
         while time.monotonic() < deadline:
-            for channel, message in self._messages.answers(request, 0.1):
+            for channel, message in self._messages.answers((request,), 0.1):
                 if channel == "shell" and message["msg_type"] == "execute_reply":
                     reply, deadline = message["content"], time.monotonic() + LAST_OUTPUT
                 elif message["msg_type"] == "status":

@@ -184,7 +184,7 @@ def test_grading_again_gives_the_same_and_writes_the_table(grades, folder):
     done = subprocess.run(
         [sys.executable, "-m", "grading", str(folder)], cwd=ROOT, capture_output=True, text=True, timeout=300, check=True
     )
-    assert "UNPROTECTED" in done.stdout and "Submissions: 3, about 9 s" in done.stdout
+    assert "Submissions: 3" in done.stdout and "UNPROTECTED" not in done.stdout
     with (folder / "grades.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == ["student", "exercise", "points", "maximum", "flags", "seconds"]

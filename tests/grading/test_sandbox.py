@@ -12,7 +12,8 @@ from submitting import ROOT
 from grading import bubblewrap
 from grading.outputs import Outputs
 from grading.passes import _plain_list, _results
-from grading.sandbox import Kernel, KernelEnded, Limits
+from grading import sandbox
+from grading.sandbox import Kernel, KernelEnded, Limits, NoKernel
 from grading.watch import size_of
 
 PATIENT = Limits(cell=120, total=500)  # s; a busy machine is no failure
@@ -204,6 +205,17 @@ def test_the_total_time_is_the_end():
 
 
 @sandboxed
+@pytest.mark.parametrize(
+    ("starter", "words"),
+    [("print('no ipykernel')", "did not start: no ipykernel"), ("import time; time.sleep(60)", "within 2 s")],
+)
+def test_a_kernel_that_does_not_start_is_nobodys_submission(leaves_nothing, monkeypatch, starter, words):
+    monkeypatch.setattr(sandbox, "STARTER", starter)
+    monkeypatch.setattr(sandbox, "START", 2 if "sleep" in starter else 60)
+    with pytest.raises(NoKernel, match=words), Kernel(Limits()):
+        pass
+
+
 def test_what_it_started_ends_with_it(leaves_nothing):
     with Kernel(PATIENT) as kernel:
         kernel.run(
