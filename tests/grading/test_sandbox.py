@@ -9,10 +9,9 @@ import psutil
 import pytest
 from submitting import ROOT
 
-from grading import bubblewrap
+from grading import bubblewrap, sandbox
 from grading.outputs import Outputs
 from grading.passes import _plain_list, _results
-from grading import sandbox
 from grading.sandbox import Kernel, KernelEnded, Limits, NoKernel
 from grading.watch import size_of
 
