@@ -47,6 +47,7 @@ HEADLINES: dict[str, tuple[str, ...]] = {
     "50_adaptive_learning_rates": ("B5", "B6"),
     "51_search_and_stop": ("B12", "D7"),
     "80_cost": ("D8",),
+    "90_capstone": ("B14",),
 }
 
 
