@@ -165,6 +165,7 @@ class TradeoffPlot(MarkedPlot):
         if len(front) > 1:
             xs, ys = [point.x for point in front], [point.y for point in front]
             self._axes.plot(xs, ys, color=style["color"], linewidth=9, alpha=0.18, solid_capstyle="round")
+            self._axes.plot(xs, ys, linestyle="none", color="black", marker="+", markersize=11, zorder=4)
         for index, name in enumerate(names):
             series = [point for point in points if point.series == name]
             if series:
@@ -203,8 +204,8 @@ class TradeoffPlot(MarkedPlot):
             dashes = {name: DASHES[index % len(DASHES)] for index, name in enumerate(names) if name in several}
             lines += [Line2D([], [], color=GREY, linestyle=dash, label=name) for name, dash in dashes.items()]
         if not (self._x.knob or self._y.knob):
-            band = {"color": GREY, "linewidth": 9, "alpha": 0.18}
-            lines.append(Line2D([], [], **band, label="Pareto front: no recorded point is better in both"))
+            front = {"linestyle": "none", "color": "black", "marker": "+", "markersize": 9}
+            lines.append(Line2D([], [], **front, label="on the Pareto front: no recorded point is better in both"))
         self.picture.set_size_inches(self.picture.inches[0], self.picture.inches[1] + 0.18 * len(lines))
         self.picture.legend(handles=lines, loc="outside lower center", fontsize=8, frameon=False)
         self.picture.draw_without_rendering()  # lay out once; moving the marks must not move the axes

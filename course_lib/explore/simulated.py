@@ -7,11 +7,12 @@ import numpy as np
 
 from course_lib.schedules import Timeline
 
-from .figures import VERMILION, Picture, encoded
+from .figures import GREY, VERMILION, Picture, encoded
 from .pieces import LabelledImage, guarded
 
 # Grey is sent, colour is computed; the first letter of a task's name chooses.
 SHADES = {"F": "#FDD0A2", "B": "#F0883E", "G": "#D9D9D9", "R": "#BDBDBD", "S": "#969696"}
+HATCHES = {"F": "////", "B": "\\\\\\\\", "G": "....", "R": "xxxx", "S": "----"}  # where there is no room for a name
 
 
 def timeline_figure(timelines: Mapping[str, Timeline]) -> Picture:
@@ -40,8 +41,17 @@ def timeline_figure(timelines: Mapping[str, Timeline]) -> Picture:
 
 
 def _bar(ax, row: int, name: str, start: float, end: float, readable: float) -> None:
-    ax.barh(row, end - start, left=start, height=0.9, color=SHADES.get(name[0], "#CCCCCC"), edgecolor="white")
-    if end - start >= readable:
+    named = end - start >= readable
+    ax.barh(
+        row,
+        end - start,
+        left=start,
+        height=0.9,
+        color=SHADES.get(name[0], "#CCCCCC"),
+        edgecolor=GREY,
+        hatch="" if named else HATCHES.get(name[0]),
+    )
+    if named:
         ax.text((start + end) / 2, row, name.split()[0], ha="center", va="center", fontsize=6.5)
 
 
@@ -74,7 +84,7 @@ def paths_figure(
     ground = height(across, up)
     levels = ground.max() * 2.0 ** np.arange(-9, 1)
     for (name, points), ax in zip(paths.items(), panels, strict=False):
-        ax.contour(across, up, ground, levels=levels, colors="#BBBBBB", linewidths=0.6)
+        ax.contour(across, up, ground, levels=levels, colors="#8F8F8F", linewidths=0.6)
         ax.plot(*np.transpose(points), ".-", color=VERMILION, linewidth=0.8, markersize=3)
         ax.set(xlim=x, ylim=y, xticks=[], yticks=[])
         ax.set_title(f"{name}: {captions[name]}", fontsize=9)
