@@ -1844,7 +1844,124 @@ COST_DISCOUNT = [
 ]
 
 
+BUDGET_READER = """
+def reader():
+    return nn.Sequential(
+        *(nn.Conv2d(1, 16, 3, stride=2, padding=1), nn.BatchNorm2d(16), nn.ReLU()),
+        *(nn.Conv2d(16, 32, 3, stride=2, padding=1), nn.BatchNorm2d(32), nn.ReLU()),
+        *(nn.Flatten(), nn.Linear(512, 10)),
+    )
+
+
+def train(pictures, labels, seed):
+    torch.manual_seed(seed)
+    model = reader()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
+    for _ in range(8):
+        for part in torch.randperm(len(pictures)).split(64):
+            optimizer.zero_grad()
+            F.cross_entropy(model(pictures[part]), labels[part]).backward()
+            optimizer.step()
+    return model.eval()
+"""
+TRAIN_ON_A_BUDGET = [
+    # a rate at which 100 steps teach nothing
+    BUDGET_READER.replace("lr=0.05, momentum=0.9", "lr=1e-4"),
+    # small batches: twice the steps
+    BUDGET_READER.replace("split(64)", "split(32)"),
+    # no strides: three times the FLOPs
+    BUDGET_READER.replace("stride=2, padding=1", "padding=1").replace("nn.ReLU()),", "nn.ReLU(), nn.MaxPool2d(2)),"),
+    # the seed is not used, and the model is left in training mode
+    BUDGET_READER.replace("    torch.manual_seed(seed)\n", "").replace("model.eval()", "model"),
+]
+
+PACKED = """
+def pack(model):
+    parts = []
+    for tensor in model.state_dict().values():
+        if tensor.dim() > 1:
+            rows = tensor.flatten(1)
+            scale = (rows.abs().amax(1, keepdim=True) / 127).half().float()
+            parts += [scale.half(), (rows / scale).round().clamp(-127, 127).to(torch.int8)]
+        elif tensor.is_floating_point():
+            parts.append(tensor.half())
+    return b"".join(part.numpy().tobytes() for part in parts)
+
+
+def predict(packed, pictures):
+    model, place = reader(), 0
+    for tensor in model.state_dict().values():
+        if tensor.dim() > 1:
+            scale = np.frombuffer(packed, np.float16, len(tensor), place)
+            place += scale.nbytes
+            rows = np.frombuffer(packed, np.int8, tensor.numel(), place).reshape(len(tensor), -1)
+            place += rows.nbytes
+            tensor.copy_(torch.from_numpy(rows * scale[:, None].astype(np.float32)).view_as(tensor))
+        elif tensor.is_floating_point():
+            values = np.frombuffer(packed, np.float16, tensor.numel(), place)
+            place += values.nbytes
+            tensor.copy_(torch.from_numpy(values.astype(np.float32)))
+    with torch.no_grad():
+        return model.eval()(pictures).argmax(1)
+"""
+SAVED = """
+import io
+
+def pack(model):
+    file = io.BytesIO()
+    torch.save({name: tensor.half() for name, tensor in model.state_dict().items()}, file)
+    return file.getvalue()
+
+
+def predict(packed, pictures):
+    model = reader()
+    model.load_state_dict(torch.load(io.BytesIO(packed)))
+    with torch.no_grad():
+        return model.eval()(pictures).argmax(1)
+"""
+PACK_A_MODEL = [
+    # half precision is not small enough
+    SAVED,
+    # three levels a weight
+    PACKED.replace("/ 127).half()", "/ 1).half()"),
+    # the bytes are never read
+    "def pack(model):\n    return bytes(9000)\n\n\ndef predict(packed, pictures):\n"
+    "    torch.manual_seed(0)\n    with torch.no_grad():\n        return reader().eval()(pictures).argmax(1)",
+    # no bytes
+    PACKED.replace('return b"".join(part.numpy().tobytes() for part in parts)', "return model").split("def predict")[0]
+    + "def predict(packed, pictures):\n    with torch.no_grad():\n        return packed(pictures).argmax(1)",
+]
+
+PLANNED = """
+def plan(rows, most_lost):
+    baseline = next((row for row in rows if not row["techniques"]), None)
+    if baseline is None:
+        raise ValueError("no baseline")
+    floor = fmean(baseline["accuracy"]) - most_lost
+    allowed = sorted(
+        ((median(row["seconds"]) * row["price"], row) for row in rows if fmean(row["accuracy"]) >= floor),
+        key=lambda pair: pair[0],
+    )
+    near = [row for cost, row in allowed if cost <= 1.02 * allowed[0][0]]
+    return min(near, key=lambda row: len(row["techniques"]))["techniques"]
+"""
+PLAN = [
+    # time alone
+    PLANNED.replace('median(row["seconds"]) * row["price"]', 'median(row["seconds"])'),
+    # the best seed is allowed for all of them
+    PLANNED.replace('if fmean(row["accuracy"])', 'if max(row["accuracy"])'),
+    # the very cheapest, whatever it gains; no baseline, no bound
+    PLANNED.replace("1.02 * ", "").replace('raise ValueError("no baseline")', "baseline = rows[0]"),
+    # as many techniques as possible
+    PLANNED.replace("min(near", "max(near"),
+]
+
 WRONG = {
+    "90_capstone": {
+        "answer_train": TRAIN_ON_A_BUDGET,
+        "answer_pack": PACK_A_MODEL,
+        "answer_plan": PLAN,
+    },
     "80_cost": {
         "answer_bill": COST_BILL,
         "answer_steps": COST_STEPS,
