@@ -11,7 +11,7 @@ import ipywidgets as widgets
 from course_lib import records
 
 from . import points as pts
-from .figures import BLUE, VERMILION, Picture, encoded
+from .figures import BLUE, GREY, VERMILION, Picture, encoded
 from .labels import amount, number, span
 from .pieces import LabelledImage, guarded
 from .tables import Table
@@ -35,7 +35,10 @@ def ladder_figure(lesson: str, task: str = "images") -> Picture:
         return picture
     rungs = sorted(found, key=lambda result: result.knobs["rung"])
     stays = [result.median("kept") == 1 for result in rungs]
-    bars = [(result.knobs["step"] + ("" if kept else ", taken out"), result) for result, kept in zip(rungs, stays, strict=True)]
+    bars = [
+        (result.knobs["step"].replace("_", " ") + ("" if kept else ", taken out"), result)
+        for result, kept in zip(rungs, stays, strict=True)
+    ]
     _waterfall(picture, bars, stays, f"{task}: {source.label(rungs)}")
     return picture
 
@@ -162,15 +165,20 @@ class _Stack:
             ax.axis("off")
             return "Nothing is left to stack."
         words = [name.replace("_", " ") for name in left]
-        ax.barh(words, factors, color=[GAINED if factor > 1 else HINDERED for factor in factors], height=0.6)
+        ax.barh(words, factors, color=[_side(factor) for factor in factors], height=0.6)
         ax.axvline(1, color="black", lw=0.8)
         for row, factor in enumerate(factors):
             ax.text(factor, row, f" {number(factor)}", va="center", fontsize=8)
         ax.set_xlim(0, 1.2 * max(*factors, 1.0))
         ax.tick_params(labelsize=8)
-        ax.invert_yaxis()
+        ax.set_ylim(max(len(left), 3) - 0.5, -0.5)  # a single bar stays a bar
         said = [f"{word} {number(factor)} times" for word, factor in zip(words, factors, strict=True)]
         return f"As the next one: {', '.join(said)}."
+
+
+def _side(factor: float) -> str:
+    """The colour of a factor; grey when it rounds to none."""
+    return GREY if abs(factor - 1) < 0.005 else GAINED if factor > 1 else HINDERED
 
 
 def _source(lesson: str) -> pts.Source | None:
@@ -187,6 +195,10 @@ def _waterfall(picture: Picture, bars: Sequence[tuple[str, records.Result]], sta
 
 def _draw_bars(ax, bars: Sequence[tuple[str, records.Result]], stays: Sequence[bool]) -> None:
     """One bar a rung, and between a rung and the last one that stayed the seconds won (blue) or lost (vermilion)."""
+    kept_ones = [
+        pts.interval(result.values["time_to_target"])[1] for (_, result), kept in zip(bars, stays, strict=True) if kept
+    ]
+    limit = 2 * max(kept_ones)  # what was taken out may be out of all proportion: its bar is cut, its number stands there
     before = None
     for row, ((_, result), kept) in enumerate(zip(bars, stays, strict=True)):
         values = result.values["time_to_target"]
@@ -200,10 +212,14 @@ def _draw_bars(ax, bars: Sequence[tuple[str, records.Result]], stays: Sequence[b
             ax.barh(row, middle - before, left=before, height=0.12, color=HINDERED)
         ax.errorbar(middle, row, xerr=[[middle - low], [high - middle]], color="black", capsize=3, lw=0.9)
         factor = "" if before is None else f", {number(before / middle)} times"
-        ax.text(max(middle, high, before or 0), row, f"  {amount(middle, 's')}{factor}", va="center", fontsize=8)
+        cut = max(middle, high) > 0.7 * limit
+        place, side = (limit, "right") if cut else (max(middle, high, before or 0), "left")
+        box = {"facecolor": "white", "edgecolor": "none", "pad": 1} if cut else None
+        said = f" {amount(middle, 's')}{factor}{' (cut)' if max(middle, high) > limit else ''}"
+        ax.text(place, row, said, va="center", ha=side, fontsize=8, bbox=box)
         before = middle if kept else before
     ax.set_yticks(range(len(bars)), [name for name, _ in bars], fontsize=8)
-    ax.set_xlim(0, 1.35 * max(pts.interval(result.values["time_to_target"])[1] for _, result in bars))
+    ax.set_xlim(0, limit)
     ax.set_xlabel("time to target, s (lower is better)", fontsize=9)
     ax.spines[["top", "right"]].set_visible(False)
     ax.invert_yaxis()
