@@ -17,7 +17,9 @@ from torch.utils.flop_counter import flop_registry
 
 from course_lib import data
 
-FLOOR, STEPS, FLOPS, BYTES = 0.7, 150, 4e9, 14_000  # as in the notebook
+# A little wider than in the notebook, so that no answer that passes there on its pictures fails here on others by luck:
+# from seed to seed, the accuracy of one answer has a standard deviation of about 2 points.
+FLOOR, LOST, STEPS, FLOPS, BYTES = 0.63, 0.02, 157, 4.2e9, 14_280
 LABELS = {}  # {pictures as text: their labels}
 
 
@@ -195,7 +197,7 @@ def packing(answers, shown, labels, asked, seed):
 
 def kept(got, expected, shown, labels, asked, seed):
     unpacked, packed = (share(read, asked) for read in got)
-    return unpacked > 0.5 and packed >= unpacked - 0.01 - 1e-9
+    return unpacked > 0.5 and packed >= unpacked - LOST
 
 
 def size(answers, shown, labels, asked, seed):
