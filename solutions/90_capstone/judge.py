@@ -235,15 +235,14 @@ def planned(answers, rows, most_lost):
     return answers.plan(rows, most_lost)
 
 
-def row(rng, techniques, cost, lost):
+def row(rng, techniques, cost, lost, price=1.0, swing=False):
     """A row of three seeds with this cost, the median of the seconds times the price, and the accuracy lost on average."""
-    price, spread = rng.choice([0.2, 0.5, 1.0, 3.0, 8.0]), rng.uniform(0.01, 0.03)
-    seconds = [cost / price * factor for factor in (1, rng.uniform(1.1, 4), rng.uniform(0.7, 0.95))]
-    accuracy = [0.9 - lost + part for part in (spread, 0, -spread)]
+    factors = (1, rng.uniform(1.1, 4), rng.uniform(0.7, 0.95)) if swing else (1, 1, 1)
+    spread = rng.uniform(0.01, 0.03)
     return {
         "techniques": techniques,
-        "seconds": rng.sample(seconds, 3),
-        "accuracy": rng.sample(accuracy, 3),
+        "seconds": rng.sample([cost / price * factor for factor in factors], 3),
+        "accuracy": rng.sample([0.9 - lost + part for part in (spread, 0, -spread)], 3),
         "price": price,
     }
 
@@ -253,12 +252,12 @@ def shuffled(rng, *rows):
 
 
 def by_cost(rng):
+    """The cheapest is on a machine that is slower and cheaper than the other's, and its seconds swing."""
     cases = []
     for _ in range(4):
-        first, second = rng.sample(["loader", "bf16", "compile", "gpu"], 2)
-        cases.append(
-            (shuffled(rng, ([], 100, 0), ([first], rng.uniform(30, 50), 0), ([second], rng.uniform(60, 80), 0)), 0.005)
-        )
+        cheap, dear = rng.sample(["loader", "bf16", "compile", "gpu"], 2)
+        rows = ([], 100, 0, 1.0), ([cheap], rng.uniform(30, 50), 0, 0.5, True), ([dear], rng.uniform(60, 80), 0, 8.0, True)
+        cases.append((shuffled(rng, *rows), 0.005))
     return cases
 
 
