@@ -5,7 +5,7 @@ import ipywidgets as widgets
 from . import points as pts
 from .figures import TradeoffPlot
 from .labels import words
-from .pieces import LabelledImage, guarded
+from .pieces import NOTHING, LabelledImage, guarded
 from .tables import results_table, setting
 
 
@@ -51,11 +51,11 @@ class Explorer(widgets.VBox):
         axes += [(f"{name}: not recorded", name) for name in dict.fromkeys((x, y)) if name not in known]
         self.across = widgets.Dropdown(options=axes, value=x, description="across", **wide)
         self.up = widgets.Dropdown(options=axes, value=y, description="up", **wide)
-        others = [*((source.origin, index) for index, source in enumerate(self._others)), ("nothing", None)]
+        others = [*((source.origin, index) for index, source in enumerate(self._others)), ("nothing", NOTHING)]
         self.beside = widgets.Dropdown(options=others, index=0, description="beside yours", **wide)
 
     def _lay_out(self) -> None:
-        beside = [] if self.beside.value is None else [self._others[self.beside.value]]
+        beside = [] if self.beside.value == NOTHING else [self._others[self.beside.value]]
         shown = [source for source in (self._own, *beside) if source]
         x, y = self.across.value, self.up.value
         self._plot.draw(shown, x, y, self._logs.get(x, False), self._logs.get(y, False))

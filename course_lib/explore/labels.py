@@ -13,7 +13,7 @@ NAMES = {
     "latency_1": "latency at batch 1",
     "latency_64": "latency at batch 64",
 }
-RISES = ("accuracy", "speed-up", "speedup", "throughput", "hit rate", "correct", "sparsity")
+RISES = ("accuracy", "speed-up", "speedup", "throughput", "hit rate", "correct", "sparsity", "gain")
 
 
 def number(value: float) -> str:

@@ -1,4 +1,4 @@
-"""Two pieces that the widgets share: pictures that carry their alternative text, callbacks whose errors are seen."""
+"""What the widgets share: pictures that carry their alternative text, callbacks whose errors are seen, a choice of nothing."""
 
 import functools
 import html
@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 import ipywidgets as widgets
 import traitlets
+
+NOTHING = -1  # the value of the choice "nothing" in a menu: None would be "no choice was made", and the menu would go blank
 
 
 class LabelledImage(widgets.Image):

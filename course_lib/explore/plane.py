@@ -10,7 +10,7 @@ from course_lib import records
 from . import points as pts
 from .figures import Picture
 from .labels import words
-from .pieces import LabelledImage, guarded
+from .pieces import NOTHING, LabelledImage, guarded
 from .plane_plot import COSTS, STAGES, PlanePlot, combination, combined, methods
 from .tables import Table, cell, medians, setting
 
@@ -88,7 +88,7 @@ class Plane(widgets.VBox):
         self.across = widgets.Dropdown(options=[(words(name), name) for name in COSTS], value=x, description="across", **wide)
         starts = [(f"{start:g}", start) for start in sorted({*STARTS, float(least)})]
         self.least = widgets.SelectionSlider(options=starts, value=float(least), description="accuracy from", **wide)
-        others = [*((source.origin, index) for index, source in enumerate(self._others)), ("nothing", None)]
+        others = [*((source.origin, index) for index, source in enumerate(self._others)), ("nothing", NOTHING)]
         self.beside = widgets.Dropdown(options=others, index=0, description="beside yours", **wide)
         self.methods = {name: _box(name, True) for name in names}
         self.stages = {name: _box(name, False) for name in STAGES}
@@ -112,7 +112,7 @@ class Plane(widgets.VBox):
     def _lay_out(self) -> None:
         if self._setting:
             return
-        beside = [] if self.beside.value is None else [self._others[self.beside.value]]
+        beside = [] if self.beside.value == NOTHING else [self._others[self.beside.value]]
         self._shown = [source for source in (self._own, *beside) if source]
         chosen = [name for name, box in self.methods.items() if box.value]
         self._plot.draw(self._shown, self.across.value, chosen, self.least.value)

@@ -1,15 +1,17 @@
 """Claims on all of it together: the stack of techniques, its price, and hardware that is not here."""
 
-from course_lib.intervals import mean_interval
-from course_lib.ledger.finding import FAILS, OPEN, UNTESTABLE, Claim, Finding, Records, plus_minus, span, where
+from statistics import mean
+
+from course_lib.intervals import bootstrap_interval, mean_interval
+from course_lib.ledger.finding import UNTESTABLE, Claim, Finding, Records, plus_minus, span, where
 
 
 def software_alone(records: Records) -> Finding | None:
-    """B11: the factor in time to target of the whole stack, task by task; the interval has to reach 2.3."""
+    """B11: the factor in time to target of the whole stack, task by task; all of its interval lies from 2.3 on."""
     runs = records.of("90", "altogether")
     if not runs:
         return None
-    good = [r.knobs["task"] for r in runs if sum(mean_interval(r.values["speedup"])) >= 2.3]
+    good = [r.knobs["task"] for r in runs if bootstrap_interval(r.values["speedup"])[0] >= 2.3]
     said = ", ".join(f"{r.knobs['task']} {r.median('speedup'):.1f}" for r in runs)
     return Finding(where(good, len(runs)), f"times as fast to the target by software alone: {said}")
 
@@ -32,10 +34,12 @@ def interrupted(records: Records) -> Finding | None:
     even = records.one("80", "break-even")
     if not (real and even):
         return None
-    overheads, discount = [r.median("overhead") for r in real], even.median("price_ratio")
-    good = [f"checkpoints every {r.knobs['interval']:.2g} s" for r in real if r.median("overhead") * discount < 1]
+    discount = even.median("price_ratio")
+    overheads = [mean(r.values["overhead"]) for r in real]  # bills add up
+    paid = [r.knobs["interval"] for r, times in zip(real, overheads, strict=True) if times * discount < 1]
+    good = [f"checkpoints every {interval:.2g} s" for interval in paid]
     said = f"a run with kills takes {span(overheads)} times as long, on a machine at {discount:.0%} of the price"
-    return Finding(where(good, len(real)) if good else OPEN if not overheads else FAILS, said)
+    return Finding(where(good, len(real)), said)
 
 
 def tpu(records: Records) -> Finding:

@@ -281,7 +281,7 @@ def test_reference_stands_beside_yours_and_both_are_labelled(tmp_path):
     assert "recorded on Big GPU; data: photo crops (stand-in)" in widget.table.value
     assert "measured on yours (Some Processor, 2 cores); data: glyphs (rendered)" in widget.table.value
     before = widget.picture.value
-    widget.beside.value = None
+    widget.beside.value = pieces.NOTHING
     assert widget.picture.value != before and "Big GPU" not in widget.table.value + widget.picture.tooltip
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from course_lib import explore, records
-from course_lib.explore import plane_plot
+from course_lib.explore import pieces, plane_plot
 from course_lib.store import Store
 
 LAPTOP = {"device": "cpu", "cpu": "Some(R) Processor", "cores": 2, "gpu": ""}
@@ -212,7 +212,7 @@ def test_reference_stands_beside_yours_apart_by_fill_and_line_and_both_are_label
     own, other = (layer._methods["none"] for layer in widget._plot._layers)
     assert own.get_markerfacecolor() != other.get_markerfacecolor() == "white"
     before = widget.picture.value
-    widget.beside.value = None
+    widget.beside.value = pieces.NOTHING
     assert widget.picture.value != before and "Big GPU" not in widget.picture.tooltip + widget.table.value
     assert len(widget._plot.picture.legends[1].get_texts()) == 1
 
