@@ -6,6 +6,7 @@ a learner is missing or has other points than were earned.
 """
 
 import argparse
+import csv
 import json
 import os
 import subprocess
@@ -56,7 +57,8 @@ def main():
         command = [sys.executable, GRADING / "apart.py", folder, report, "--workers", workers]
         subprocess.run(list(map(str, command)), env=os.environ | {"PYTHONPATH": str(ROOT)}, check=True)
         found = json.loads(report.read_text(encoding="utf-8"))
-        rows = (folder / "grades.csv").read_text(encoding="utf-8").count("\r\n") - 1
+        with (folder / "grades.csv").open(encoding="utf-8", newline="") as table:
+            rows = len(list(csv.DictReader(table)))
     print(f"{len(found['grades'])} submissions, {workers} at once, load of the machine at the end {os.getloadavg()[0]:.1f}")
     print(f"{found['seconds']:.0f} s in all, {found['seconds'] / len(found['grades']):.1f} s each")
     print(f"{found['peak'] / 2**30:.2f} GiB of memory at most, all processes together")
