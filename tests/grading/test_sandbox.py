@@ -60,8 +60,10 @@ def test_a_quiet_cell_shows_nothing_and_leaves_no_history(kernel):
 
 @sandboxed
 def test_nothing_of_the_course_is_there_but_course_lib(kernel):
-    seen = printed(kernel, f"import os; print(os.listdir({str(ROOT)!r}), os.path.isdir(os.path.expanduser('~/.ssh')))")
-    assert seen == "['course_lib'] False\n"
+    python = Path(sys.prefix)  # with `make` it lies in the checkout, and is seen there as well
+    shown = ["course_lib", *([python.relative_to(ROOT).parts[0]] if python.is_relative_to(ROOT) else [])]
+    seen = printed(kernel, f"import os; print(sorted(os.listdir({str(ROOT)!r})), os.path.isdir(os.path.expanduser('~/.ssh')))")
+    assert seen == f"{sorted(shown)} False\n"
     kernel.run("import course_lib.exercises, numpy")
     wanted = ["hidden_tests_8461", str(Path.home() / ".bashrc"), "/etc/shadow", "/run", "/var", "/root/.ssh", "/sys/fs"]
     assert printed(kernel, f"import os; print([name for name in {wanted!r} if os.path.exists(name)])") == "[]\n"
