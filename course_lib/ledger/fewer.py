@@ -16,7 +16,7 @@ def _fewer_steps(records: Records, optimizers: tuple[str, ...], least: float) ->
     ends = {(r.variant, r.knobs["task"]): mean_interval(r.values["fewer_than_SGD"]) for r in runs}
     good = [f"{name} on {task}" for (name, task), (mean, half) in ends.items() if mean - half > least]
     lost = [key for key, (mean, half) in ends.items() if mean + half < least]
-    verdict = HOLDS if len(good) == len(ends) else f"holds when {'; '.join(good)}" if good else FAILS if lost else OPEN
+    verdict = HOLDS if len(good) == len(ends) else f"holds for {'; '.join(good)}" if good else FAILS if lost else OPEN
     said = "; ".join(f"{name} on {task} {mean:+.0f} ± {half:.0f} %" for (name, task), (mean, half) in ends.items())
     return Finding(verdict, f"fewer steps than SGD: {said}")
 
@@ -55,7 +55,7 @@ def shorter_runs(records: Records) -> Finding | None:
         saved, (gain, half) = mean_interval(run.values["saved"])[0], mean_interval(run.values["gained"])
         said.append(f"{way} saves {saved:.0%} of the FLOPs at {gain:+.1f} ± {half:.1f} points")
         good += [way] if saved >= 0.25 and gain - half >= -0.5 else []
-    return Finding(HOLDS if len(good) == len(ways) else f"holds when {'; '.join(good)}" if good else FAILS, "; ".join(said))
+    return Finding(HOLDS if len(good) == len(ways) else f"holds for {'; '.join(good)}" if good else FAILS, "; ".join(said))
 
 
 def adaptive_search(records: Records) -> Finding | None:
@@ -70,7 +70,7 @@ def adaptive_search(records: Records) -> Finding | None:
     best = max(ahead, key=lambda key: mean_interval(ahead[key])[0])
     lead = f"{plus_minus(ahead[best])} points ({best[0]}, {best[1]} epochs)"
     said = f"{len(good)} of {len(rivals)} contests won; the largest lead {lead}"
-    return Finding(HOLDS if len(good) == len(rivals) else f"holds when {'; '.join(good)}" if good else OPEN, said)
+    return Finding(HOLDS if len(good) == len(rivals) else f"holds for {'; '.join(good)}" if good else OPEN, said)
 
 
 def _above(points: list[float], level: float) -> bool:

@@ -12,7 +12,7 @@ UNTESTABLE, NOT_RUN = "not testable here", "not run yet"
 
 @dataclass(frozen=True)
 class Finding:
-    """A verdict, and the figure that it rests on. Verdicts begin with one of the words above, or with "holds when"."""
+    """A verdict, and the figure that it rests on. Verdicts begin with one of the words above, "holds when" or "holds for"."""
 
     verdict: str
     figure: str
@@ -70,4 +70,4 @@ def where(good: Sequence[str], all_of: int) -> str:
     """The verdict on a claim that held in these of `all_of` cases."""
     if len(good) == all_of:
         return HOLDS
-    return f"holds when {'; '.join(good)}" if good else FAILS
+    return f"holds for {'; '.join(good)}" if good else FAILS

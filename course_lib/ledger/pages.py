@@ -10,7 +10,8 @@ from pathlib import Path
 from course_lib.ledger.finding import NOT_RUN, Finding
 
 COLUMNS = ("id", "claim", "source", "lesson", "reference figure", "reference verdict", "your figure", "your verdict", "verdict")
-SIGNS = {"holds when": "◐", "holds": "●", "does not hold": "○", "wrong": "✗"}  # beside the words, never instead of them
+# Signs stand beside the words of a verdict, never instead of them.
+SIGNS = {"holds when": "◐", "holds for": "◐", "holds": "●", "does not hold": "○", "wrong": "✗"}
 STYLE = (
     "body{font:16px/1.5 system-ui,sans-serif;max-width:75em;margin:2em auto;padding:0 1em;color:#1a1a1a;background:#fff}"
     "table{border-collapse:collapse}th,td{text-align:left;vertical-align:top;padding:.4em .6em;border-bottom:1px solid #767676}"
@@ -48,7 +49,7 @@ class Row:
 
 def kind(verdict: str) -> str:
     """The verdict without the cases that it names: "holds when ..." for all of those."""
-    return "holds when ..." if verdict.startswith("holds when ") else verdict
+    return "holds when ..." if verdict.startswith(("holds when ", "holds for ")) else verdict
 
 
 def signed(verdict: str) -> str:

@@ -22,7 +22,7 @@ def frames_per_second(records: Records) -> Finding | None:
     best = max(runs, key=lambda r: r.median("throughput"))
     gain = best.median("throughput") / runs[0].median("throughput")
     return Finding(
-        where([f"the batch is {' or '.join(fits)}"] if fits else [], 1 if len(fits) == len(runs) else inf),
+        where([f"batches of {' or '.join(fits)}"] if fits else [], 1 if len(fits) == len(runs) else inf),
         f"at batch {max(missed)} it is off by a factor of {missed[max(missed)]:.0f}; batches of {best.knobs['batch']} bring "
         f"{gain:.1f} times the frames per second",
     )
@@ -147,7 +147,7 @@ def busy(records: Records) -> Finding | None:
     if not used:
         return None
     best = max(used, key=used.get)
-    verdict = f"holds when {best}" if used[best] > 0.85 else FAILS
+    verdict = f"holds for {best}" if used[best] > 0.85 else FAILS
     return Finding(verdict, f"busy {used['plain']:.0%} of the time plain, {used[best]:.0%} {best}")
 
 

@@ -84,7 +84,7 @@ def test_results_and_picture_are_those_of_the_shipped_records():
 def test_results_are_computed_from_the_records(made):
     text = readme.results_text(MADE)
     assert "[01 A ruler](notebooks/01_measuring.ipynb) | 1.5 |" in text and "Made & Sons, 2 cores" in text
-    assert "holds when the batch is 1: at batch 8 it is off by a factor of 8; batches of 8 bring 4.0 times" in text
+    assert "holds for batches of 1: at batch 8 it is off by a factor of 8; batches of 8 bring 4.0 times" in text
 
 
 def test_every_lesson_has_a_claim_and_says_what_it_showed():
