@@ -92,7 +92,8 @@ def report(value) -> None:
     """
     value = _plain(value, "value")
     if FOLDER not in os.environ:
-        print(f"report of rank {os.environ.get('RANK', 0)}: {value}", flush=True)
+        # With its line break in one piece: unbuffered, print writes two, and another rank's line may come between.
+        print(f"report of rank {os.environ.get('RANK', 0)}: {value}\n", end="", flush=True)
         return
     write(own_folder() / "report.pt", lambda path: torch.save(value, path))
 

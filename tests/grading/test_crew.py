@@ -26,7 +26,7 @@ def test_one_that_dies_leaves_raises_or_hangs_stops_no_other():
     assert {job: ended[job] for job in "abc"} == {"a": ("A", None), "b": ("B", None), "c": ("C", None)}
     assert ended["dies"] == (None, "the process that graded it ended (SIGKILL)")
     assert ended["leaves"] == (None, "the process that graded it ended (exit code 3)")
-    assert ended["raises"] == (None, "the grader itself failed on it (RecursionError: too deep)")
+    assert ended["raises"] == (None, "the grader itself failed on it (RecursionError)")
     assert ended["hangs"] == (None, "the process that graded it did not come to an end")
     assert set(ended) == set(jobs) and not children()
 

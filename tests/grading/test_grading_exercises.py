@@ -92,7 +92,7 @@ def test_half_an_answer_gets_partial_credit(batch):
     exercise, _, _, points = batch
     full = full_marks(exercise)
     partial = {test for scores in points.values() for test, score in scores.items() if 0 < score < full[test]}
-    assert len(partial) >= 4
+    assert len(partial) >= min(4, len(full))
 
 
 def test_what_ran_is_the_learners_file(batch):
