@@ -11,7 +11,7 @@ for place in ("@CLASS@", "@REPO@/solutions", "@REPO@/tests", "@REPO@/grading", "
 for top, folders, files in os.walk("/"):
     folders[:] = [folder for folder in folders if os.path.join(top, folder) not in python]
     for name in files:
-        if name.endswith((".ipynb", ".db", ".csv", "judge.py", "judge_seed")):
+        if name.endswith((".ipynb", ".db", "grades.csv", "judge.py", "judge_seed")):
             report(os.path.join(top, name) + pathlib.Path(top, name).read_text(errors="replace"))"""
 
 READ_PROCESSES = """import glob, os, pathlib
