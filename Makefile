@@ -19,7 +19,7 @@ lab: setup  ## open JupyterLab on the first page, beside the learner's own exerc
 	COURSE_ROLE=$(ROLE) $(BIN)/jupyter lab $(LAB) --config=jupyter_server_config.py notebooks/00_start_here.ipynb
 
 test: setup  ## run the whole test suite
-	$(BIN)/python -m pytest -n 2 --dist loadfile --nbval-lax --nbval-cell-timeout=120
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --nbval-lax --nbval-cell-timeout=120
 
 # What was installed is kept as text. A change of it, or of this folder's place, installs again; nothing else does; and
 # an install that was interrupted has left no such text.
