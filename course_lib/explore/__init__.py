@@ -10,12 +10,21 @@ from .explorer import tradeoff
 from .figures import Picture, prediction_figure, tradeoff_figure
 from .guess import Guess, predict
 from .ladder import ladder_figure, stacking, stacking_figure
+from .palette import BLUE, BROWN, GREEN, GREY, MAUVE, NAVY, PLUM, VERMILION
 from .plane import plane, plane_figure
 from .points import pareto
 from .simulated import paths_figure, sliders, timeline_figure
 from .tables import Table, results_table
 
 __all__ = [
+    "BLUE",
+    "BROWN",
+    "GREEN",
+    "GREY",
+    "MAUVE",
+    "NAVY",
+    "PLUM",
+    "VERMILION",
     "Guess",
     "Picture",
     "Table",

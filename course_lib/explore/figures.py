@@ -1,7 +1,7 @@
 """Pictures: the trade-off, and a prediction beside what was measured.
 
 They are drawn with `matplotlib.figure.Figure` directly: no pyplot, so no backend is chosen and no figure stays open.
-Colours are Okabe and Ito's, which colour-blind readers can tell apart; markers and line styles say the same again.
+The colours are those of `palette`; markers and line styles say the same again.
 """
 
 import io
@@ -20,8 +20,8 @@ from course_lib import records
 
 from . import points as pts
 from .labels import amount, number, words
+from .palette import BLUE, GREY, VERMILION
 
-BLUE, VERMILION, GREY = "#0072B2", "#D55E00", "#666666"
 OWN = {"color": BLUE, "marker": "o"}
 BESIDE = {"color": VERMILION, "marker": "s"}
 DASHES = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 3)), (0, (9, 3)), (0, (9, 2, 3, 2)))

@@ -11,8 +11,9 @@ import ipywidgets as widgets
 from course_lib import records
 
 from . import points as pts
-from .figures import BLUE, GREY, VERMILION, Picture, encoded
+from .figures import Picture, encoded
 from .labels import amount, number, span
+from .palette import BLUE, GREY, VERMILION
 from .pieces import LabelledImage, guarded
 from .tables import Table
 

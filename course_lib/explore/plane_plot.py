@@ -8,14 +8,15 @@ from matplotlib.lines import Line2D
 from course_lib import records
 
 from . import points as pts
-from .figures import BLUE, GREY, VERMILION, MarkedPlot, label_axis
+from .figures import MarkedPlot, label_axis
 from .labels import amount, words
+from .palette import BLUE, BROWN, GREEN, GREY, VERMILION
 
 COSTS = ("bytes", "latency_1", "latency_64", "macs")
 # How a method's name tells the stages a model went through: "pruned + distilled + int8" is all three.
 STAGES = {"prune": r"\b(masked|removed|pruned)\b", "distill": r"\bdistilled\b", "quantize": r"\b(int\d|quantiz|binary|fp8)"}
-COLOURS = {"": GREY, "prune": BLUE, "distill": "#009E73", "quantize": VERMILION}
-COMBINED = "#6C2400"  # brown: purple is blue to an eye without the red cones
+COLOURS = {"": GREY, "prune": BLUE, "distill": GREEN, "quantize": VERMILION}
+COMBINED = BROWN
 # What does not look alike; after these come letters.
 MARKERS = ("s", "^", "D", "v", "P", "X", "<", ">", "p", "*", "d", (6, 1, 0), (4, 1, 0), r"$\spadesuit$", r"$\clubsuit$", "8")
 RING = {"marker": "o", "markersize": 17, "markerfacecolor": "none", "markeredgecolor": "black", "markeredgewidth": 1.6}

@@ -7,7 +7,8 @@ import numpy as np
 
 from course_lib.schedules import Timeline
 
-from .figures import GREY, VERMILION, Picture, encoded
+from .figures import Picture, encoded
+from .palette import GREY, VERMILION
 from .pieces import LabelledImage, guarded
 
 # Grey is sent, colour is computed; the first letter of a task's name chooses.
