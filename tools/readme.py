@@ -1,4 +1,4 @@
-"""`make readme`: write the results of the shipped reference into README.md, and draw its picture.
+"""`make readme`: write the results of the shipped reference into README.md, and draw the picture at its top.
 
 `python -m tools.readme --check` changes nothing and exits with 1 when they are out of date. What a lesson showed is
 computed from its records by the ledger, course_lib/ledger; which of its claims stand here is in HEADLINES.
@@ -9,13 +9,12 @@ from pathlib import Path
 
 from course_lib import ledger, records
 from course_lib.records import Result
-from tools import hygiene
-from tools.picture import claim_against_measurement
+from tools import hygiene, picture
 from tools.reference import RUN
 
 README = hygiene.ROOT / "README.md"
 PICTURE = hygiene.ROOT / "tools" / "readme.svg"
-BEGIN, END = "<!-- results: written by `make readme` -->\n", "<!-- end of results -->\n"
+BEGIN, END = "<!-- {}: written by `make readme` -->\n", "<!-- end of {} -->\n"  # around a part, by its name
 
 
 def shipped() -> list[Result]:
@@ -26,10 +25,14 @@ def shipped() -> list[Result]:
     return cpu[0]
 
 
-def sweep(results: list[Result]) -> list[Result]:
-    """Lesson 01's results of one network at growing batch sizes."""
-    found = [r for r in results if r.lesson == "01_measuring" and r.variant == "small_cnn"]
-    return sorted(found, key=lambda result: result.knobs["batch"])
+def ladder(results: list[Result]) -> tuple[list[Result], Result]:
+    """Lesson 90's rungs for the photographs, and what those that stayed come to. Raises SystemExit when they are missing."""
+    found = [r for r in results if r.lesson == "90_capstone" and r.knobs.get("task") == "images"]
+    rungs = sorted((r for r in found if r.variant == "ladder"), key=lambda result: result.knobs["rung"])
+    together = [r for r in found if r.variant == "altogether"]
+    if not (rungs and together):
+        raise SystemExit("the reference holds no ladder of 90_capstone: run `make reference` first")
+    return rungs, together[-1]
 
 
 # lesson -> the claims of which the README tells; the ledger has them all
@@ -51,36 +54,51 @@ HEADLINES: dict[str, tuple[str, ...]] = {
 }
 
 
-def showed(lesson: str, results: list[Result]) -> tuple[str, str]:
-    """The lesson's headlines as two cells of the table: what is claimed, and the ledger's verdicts on these results."""
-    claims = [claim for claim in ledger.CLAIMS if claim.id in HEADLINES.get(lesson, ())]
-    found = [ledger.finding(claim, results) for claim in claims]
-    verdicts = [f"{f.verdict}: {f.figure}" if f.figure else f.verdict for f in found]
-    return "<br>".join(f"{claim.id}: {claim.says}" for claim in claims), "<br>".join(verdicts)
+def showed(lesson: str, results: list[Result]) -> list[tuple[str, str]]:
+    """The lesson's headlines, each as two cells of the table: what is claimed, and the ledger's verdict on these results."""
+    found = [(claim, ledger.finding(claim, results)) for claim in ledger.CLAIMS if claim.id in HEADLINES.get(lesson, ())]
+    return [(f"{c.id}: {c.says}", f"**{ledger.signed(f.verdict)}**{f.figure and f': {f.figure}'}") for c, f in found]
+
+
+def picture_text(results: list[Result]) -> str:
+    """The part named "picture": the ladder of lesson 90 with its words, and what is to be seen in it."""
+    rungs, together = ladder(results)
+    stayed = [bool(result.median("kept")) for result in rungs[1:]]
+    factor, lost = f"{together.median('speedup'):.1f}", picture.lost(together)
+    return f"""![{picture.told(rungs, together)}](tools/readme.svg)
+
+A plain training on photographs, and {len(stayed)} of the course's techniques put on top of it one by one.
+{sum(stayed)} of them stayed: together they reach the same target **{factor} times as fast**, at {lost} points of accuracy lost.
+The other {len(stayed) - sum(stayed)} were measured, drawn, and taken out again. Which ones stay on your machine,
+[lesson 90](notebooks/90_capstone.ipynb) measures.
+"""
 
 
 def results_text(results: list[Result]) -> str:
-    """The part of the README that lies between its two marks: the table of lessons, and the machine they ran on."""
-    rows = ["| lesson | minutes to run | the claim | what it showed |", "|---|---|---|---|"]
+    """The part named "results": the table of lessons, a row a claim, and the machine they ran on."""
+    rows = ["| lesson | minutes | the claim | what it showed |", "|---|---|---|---|"]
     for path in hygiene.notebooks():
         lesson = path.stem
         title = hygiene.read(path)["metadata"]["course"]["title"]
         run = [r.median("seconds") / 60 for r in results if (r.lesson, r.variant) == (lesson, RUN)]
-        minutes = f"{run[-1]:.1f}" if run else "not recorded yet"
-        claims, found = showed(lesson, results)
-        rows.append(f"| [{lesson[:2]} {title}](notebooks/{path.name}) | {minutes} | {claims} | {found} |")
+        named = f"[{lesson[:2]} {title}](notebooks/{path.name}) | {f'{run[-1]:.1f}' if run else 'not recorded yet'}"
+        for claim, found in showed(lesson, results) or [("", "")]:
+            rows.append(f"| {named} | {claim} | {found} |")
+            named = " | "  # once a lesson
     machine, versions = results[-1].machine, results[-1].versions
     where = f"{machine['cpu']}, {machine['cores']} cores, no GPU, {machine['os']}; torch {versions['torch']}"
     return "\n".join([*rows, "", f"Recorded on {where}. One torch thread where a lesson does not say otherwise.", ""])
 
 
 def filled(readme: str, results: list[Result]) -> str:
-    """The README's text with its results written anew. Raises ValueError when its marks are missing."""
-    before, begin, rest = readme.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise ValueError(f"README.md lacks one of its marks, {BEGIN.strip()} and {END.strip()}")
-    return before + BEGIN + "\n" + results_text(results) + "\n" + END + after
+    """The README's text with its two parts written anew. Raises ValueError when marks of one are missing."""
+    for part, text in (("picture", picture_text(results)), ("results", results_text(results))):
+        before, begin, rest = readme.partition(BEGIN.format(part))
+        _, end, after = rest.partition(END.format(part))
+        if not (begin and end):
+            raise ValueError(f"README.md lacks one of the marks of its {part}: {BEGIN.format(part)}{END.format(part)}")
+        readme = f"{before}{begin}\n{text}\n{end}{after}"
+    return readme
 
 
 def wanted() -> dict[Path, str]:
@@ -88,7 +106,7 @@ def wanted() -> dict[Path, str]:
     results = shipped()
     return {
         README: filled(README.read_text(encoding="utf-8"), results),
-        PICTURE: claim_against_measurement(sweep(results)),
+        PICTURE: picture.waterfall(*ladder(results)),
     }
 
 

@@ -6,9 +6,9 @@ run. A record that is not there makes a verdict "not run yet".
 
 from course_lib.ledger import altogether, fewer, ranks, smaller, step
 from course_lib.ledger.finding import NOT_RUN, Claim, Finding, Records
-from course_lib.ledger.pages import Row, kind, page, table, write_csv
+from course_lib.ledger.pages import Row, kind, page, signed, table, write_csv
 
-__all__ = ["CLAIMS", "SOURCES", "Claim", "Finding", "Row", "finding", "kind", "page", "rows", "table", "write_csv"]
+__all__ = ["CLAIMS", "SOURCES", "Claim", "Finding", "Row", "finding", "kind", "page", "rows", "signed", "table", "write_csv"]
 
 SOURCES = {
     "A": "算法创新:提升AI训练效率的关键",

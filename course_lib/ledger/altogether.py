@@ -22,10 +22,8 @@ def two_to_five(records: Records) -> Finding | None:
     if not runs:
         return None
     good = [r.knobs["task"] for r in runs if r.median("speedup") >= 2 and sum(mean_interval(r.values["lost"])) <= 0.5]
-    said = "; ".join(
-        f"{r.knobs['task']} {r.median('speedup'):.1f} times as fast at {plus_minus(r.values['lost'])} points lost" for r in runs
-    )
-    return Finding(where(good, len(runs)), said)
+    said = ", ".join(f"{r.knobs['task']} {r.median('speedup'):.1f} ({plus_minus(r.values['lost'])})" for r in runs)
+    return Finding(where(good, len(runs)), f"times as fast (points lost): {said}")
 
 
 def interrupted(records: Records) -> Finding | None:

@@ -18,7 +18,7 @@ def _fewer_steps(records: Records, optimizers: tuple[str, ...], least: float) ->
     lost = [key for key, (mean, half) in ends.items() if mean + half < least]
     verdict = HOLDS if len(good) == len(ends) else f"holds for {'; '.join(good)}" if good else FAILS if lost else OPEN
     said = "; ".join(f"{name} on {task} {mean:+.0f} ± {half:.0f} %" for (name, task), (mean, half) in ends.items())
-    return Finding(verdict, f"fewer steps than SGD: {said}")
+    return Finding(verdict, f"steps saved: {said}")
 
 
 def adaptive_rates(records: Records) -> Finding | None:
@@ -53,9 +53,12 @@ def shorter_runs(records: Records) -> Finding | None:
     good, said = [], []
     for way, run in runs.items():
         saved, (gain, half) = mean_interval(run.values["saved"])[0], mean_interval(run.values["gained"])
-        said.append(f"{way} saves {saved:.0%} of the FLOPs at {gain:+.1f} ± {half:.1f} points")
+        said.append(f"{saved:.0%} by {way} ({gain:+.1f} ± {half:.1f} points)")
         good += [way] if saved >= 0.25 and gain - half >= -0.5 else []
-    return Finding(HOLDS if len(good) == len(ways) else f"holds for {'; '.join(good)}" if good else FAILS, "; ".join(said))
+    return Finding(
+        HOLDS if len(good) == len(ways) else f"holds for {'; '.join(good)}" if good else FAILS,
+        f"FLOPs saved: {'; '.join(said)}",
+    )
 
 
 def adaptive_search(records: Records) -> Finding | None:

@@ -30,7 +30,7 @@ def at_100_cards(records: Records) -> Finding | None:
     shares = {key: share for key, share in _simulated(records, 100).items() if key[1] in ("ring", TUNED)}
     if not shares:
         return None
-    good = [f"{net} by {way}" for (net, way), share in shares.items() if share >= 0.85]
+    good = [f"{net} {'tuned' if way == TUNED else f'by {way}'}" for (net, way), share in shares.items() if share >= 0.85]
     return Finding(where(good, len(shares)), f"simulated at 100 cards: {span([*shares.values()], '.0%')} of linear")
 
 
@@ -53,7 +53,7 @@ def compressed_gradients(records: Records) -> Finding | None:
     if not (full and bit):
         return None
     less, faster = (full.median(what) / bit.median(what) for what in ("bytes_sent", "step"))
-    verdict = (HOLDS if faster > 1.05 else "holds when it is about bytes, not time") if less > 4 else FAILS
+    verdict = (HOLDS if faster > 1.05 else "holds for bytes, not for time") if less > 4 else FAILS
     return Finding(verdict, f"1 bit sends {less:.0f} times less; a step is {faster:.2f} times as fast")
 
 

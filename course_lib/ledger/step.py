@@ -23,8 +23,8 @@ def frames_per_second(records: Records) -> Finding | None:
     gain = best.median("throughput") / runs[0].median("throughput")
     return Finding(
         where([f"batches of {' or '.join(fits)}"] if fits else [], 1 if len(fits) == len(runs) else inf),
-        f"at batch {max(missed)} it is off by a factor of {missed[max(missed)]:.0f}; batches of {best.knobs['batch']} bring "
-        f"{gain:.1f} times the frames per second",
+        f"off by a factor of {missed[max(missed)]:.0f} at batch {max(missed)}; batches of {best.knobs['batch']} bring "
+        f"{gain:.1f} times as many frames per second",
     )
 
 
@@ -38,7 +38,7 @@ def constant_factor(records: Records) -> Finding | None:
     ends = [bootstrap_interval(r.values["speedup"], level=1 - 0.05 / len(runs)) for r in runs]
     constant = max(low for low, _ in ends) <= min(high for _, high in ends)
     factors = span([r.median("speedup") for r in runs])
-    return Finding(HOLDS if constant else FAILS, f"{contest}: {len(runs)} factors from {factors}")
+    return Finding(HOLDS if constant else FAILS, f"{len(runs)} factors, {factors} ({contest})")
 
 
 def _sixteen_bits(records: Records) -> dict[str, float]:
@@ -126,10 +126,9 @@ def larger_batches(records: Records) -> Finding | None:
     if not factors or not more:
         return None
     fast, larger = min(factors.values()) >= 2, min(more) > 1
-    verdict = HOLDS if fast and larger else "holds when it is about the batch, not the speed" if larger else FAILS
-    return Finding(
-        verdict, f"{span([*factors.values()])} times as fast; {span(more, '.1f')} times the samples in the same bytes"
-    )
+    verdict = HOLDS if fast and larger else "holds for the batch, not the speed" if larger else FAILS
+    said = f"{span(more, '.1f')} times as many samples in the same bytes; {span([*factors.values()])} times as fast"
+    return Finding(verdict, said)
 
 
 def waiting_for_data(records: Records) -> Finding | None:
@@ -161,7 +160,7 @@ def decoding_in_parallel(records: Records) -> Finding | None:
     more = once.median("throughput") / plain.median("throughput")
     verdict = "holds when nothing can be decoded once" if low > 1 and more > high else HOLDS if low > 1 else FAILS
     verdict = OPEN if low <= 1 < high and more <= 1 else verdict
-    return Finding(verdict, f"in parallel {low:.2f} to {high:.2f} times the samples per second, decoded once {more:.1f}")
+    return Finding(verdict, f"{low:.2f} to {high:.2f} times the samples per second in parallel, {more:.1f} times decoded once")
 
 
 CLAIMS = [

@@ -3,6 +3,7 @@
 import re
 import subprocess
 from pathlib import PurePosixPath
+from xml.etree import ElementTree
 
 import pytest
 
@@ -61,7 +62,22 @@ def result(lesson, variant, values, **knobs):
     )
 
 
+def rung(number, step, seconds, kept, lost=(0, 0)):
+    values = {"time_to_target": seconds, "lost": lost, "kept": [kept]}
+    return result("90_capstone", "ladder", values, task="images", rung=number, step=step)
+
+
+LADDER = [  # the second rung is out of all proportion, and loses
+    rung(2, "early stop", [3, 3], 1),
+    rung(1, "compile", [90, 90], 0, lost=(1, 3)),
+    rung(0, "baseline", [10, 12], 1),
+    result(
+        "90_capstone", "ladder", {"time_to_target": [1], "lost": [0], "kept": [1]}, task="language", rung=0, step="baseline"
+    ),
+]
 MADE = [
+    *LADDER,
+    result("90_capstone", "altogether", {"speedup": [3, 4], "lost": [0, 0]}, task="images"),
     result("01_measuring", "small_cnn", {"latency": [0.5], "throughput": [2]}, batch=1),
     result("01_measuring", "small_cnn", {"latency": [1.0], "throughput": [8]}, batch=8),
     result("01_measuring", "lesson_run", {"seconds": [90]}),
@@ -84,7 +100,15 @@ def test_results_and_picture_are_those_of_the_shipped_records():
 def test_results_are_computed_from_the_records(made):
     text = readme.results_text(MADE)
     assert "[01 A ruler](notebooks/01_measuring.ipynb) | 1.5 |" in text and "Made & Sons, 2 cores" in text
-    assert "holds for batches of 1: at batch 8 it is off by a factor of 8; batches of 8 bring 4.0 times" in text
+    assert "**◐ holds for batches of 1**: off by a factor of 8 at batch 8; batches of 8 bring 4.0 times" in text
+
+
+def test_a_lesson_is_named_once_and_each_of_its_claims_has_a_row(made, monkeypatch):
+    monkeypatch.setitem(readme.HEADLINES, "01_measuring", ("C7", "B1"))
+    rows = [line for line in readme.results_text(MADE).splitlines() if line.startswith("|")][2:]
+    assert [row.startswith("| [01 A ruler](notebooks/01_measuring.ipynb) | 1.5 | ") for row in rows] == [True, False]
+    assert rows[1].startswith("|  |  | ") and all(row.count("|") == 5 for row in rows)
+    assert "B1: " in rows[0] and "**· not run yet** |" in rows[0] and "C7: " in rows[1]
 
 
 def test_every_lesson_has_a_claim_and_says_what_it_showed():
@@ -99,18 +123,45 @@ def test_other_records_make_the_readme_stale(made):
 
 
 def test_text_around_the_results_stays_and_lost_marks_are_named(made):
-    text = "before\n" + readme.BEGIN + "stale\n" + readme.END + "after\n"
-    new = readme.filled(text, MADE)
-    assert new.startswith("before\n") and new.endswith("after\n") and "stale" not in new
+    first, second = (f"{readme.BEGIN.format(part)}stale\n{readme.END.format(part)}" for part in ("picture", "results"))
+    new = readme.filled(f"before\n{first}between\n{second}after\n", MADE)
+    assert new.startswith("before\n") and "\nbetween\n" in new and new.endswith("after\n") and "stale" not in new
     assert readme.filled(new, MADE) == new
-    with pytest.raises(ValueError, match="marks"):
-        readme.filled(text.replace(readme.END, ""), MADE)
+    for part in ("picture", "results"):
+        with pytest.raises(ValueError, match=f"marks of its {part}"):
+            readme.filled(new.replace(readme.END.format(part), ""), MADE)
 
 
-def test_picture_is_the_same_each_time_and_escapes_names():
-    picture = readme.claim_against_measurement(readme.sweep(MADE))
-    assert picture == readme.claim_against_measurement(readme.sweep(MADE))
-    assert "Made &amp; Sons" in picture and "8 times apart" in picture
+def test_picture_is_the_same_each_time_well_formed_and_says_what_was_recorded():
+    drawn = readme.picture.waterfall(*readme.ladder(MADE))
+    assert drawn == readme.picture.waterfall(*readme.ladder(MADE))
+    said = [text.text for text in ElementTree.fromstring(drawn).iter("{http://www.w3.org/2000/svg}text")]
+    assert [name for name in said if name in ("baseline", "compile", "early stop")] == ["baseline", "compile", "early stop"]
+    assert any("Made & Sons" in text for text in said) and "The same training, 3.5 times as fast to its target" in said
+    assert {"11.00 s", "90.0 s (cut)", "3.00 s", "+2.0 ± 12.7"} <= set(said)
+
+
+def test_a_rung_that_was_taken_out_is_drawn_in_another_way_and_never_built_upon():
+    rungs, together = readme.ladder(MADE)
+    assert [r.knobs["rung"] for r in rungs] == [0, 1, 2]
+    drawn = readme.picture.waterfall(rungs, together)
+    bars = [line for line in drawn.splitlines() if line.startswith("<rect") and 'height="24"' in line]
+    hatched = [bar for bar in bars if "#hatch" in bar]
+    assert len(hatched) == 1 and 'width="410.0"' in hatched[0]  # cut where the frame ends
+    (won,) = [bar for bar in bars if readme.picture.PALE in bar]
+    assert won.split("width=")[1] in bars[0].replace(readme.picture.BLUE, readme.picture.PALE, 1)  # from the baseline on
+
+
+def test_words_around_the_picture_count_what_stayed(made):
+    text = readme.picture_text(MADE)
+    assert "2 of the course's techniques" in text and "1 of them stayed" in text and "The other 1 were" in text
+    assert "**3.5 times as fast**, at 0 points" in text
+    assert "baseline 11.00 s, compile 90.00 s (taken out), early stop 3.00 s; what stayed is 3.5 times" in text
+
+
+def test_without_a_ladder_it_says_what_to_run():
+    with pytest.raises(SystemExit, match="make reference"):
+        readme.ladder(MADE[-3:])
 
 
 def test_map_names_what_is_there():
