@@ -7,11 +7,11 @@ import re
 
 import numpy as np
 import pytest
-from matplotlib.colors import to_rgba
+from matplotlib.colors import is_color_like, to_rgba
 from matplotlib.text import Text
 
 from course_lib import explore, records
-from course_lib.explore import figures, plane_plot, simulated
+from course_lib.explore import palette, simulated
 from course_lib.explore.plane import LESSONS as ON_THE_PLANE
 from course_lib.ledger import pages as ledger_pages
 from course_lib.schedules import Task, play
@@ -65,27 +65,19 @@ def test_the_measures_give_the_known_values():
     assert difference("#FF0000", "#7A6A00", "deuteranopia") < difference("#FF0000", "#7A6A00", "all cones") / 4
 
 
-PALETTES = {
-    "yours and beside": [figures.OWN["color"], figures.BESIDE["color"], figures.GREY, "black"],
-    "plane": [*plane_plot.COLOURS.values(), plane_plot.COMBINED, "black"],
-}
+PALETTE = {name: value for name, value in vars(palette).items() if name.isupper()} | {"BLACK": "black"}
 
 
-@pytest.mark.parametrize("palette", PALETTES)
 @pytest.mark.parametrize("eye", EYES)
-def test_every_eye_tells_the_palette_apart(palette, eye):
-    close = {
-        pair: round(difference(*pair, eye), 1)
-        for pair in itertools.combinations(PALETTES[palette], 2)
-        if difference(*pair, eye) < APART
-    }
-    assert close == {}
+def test_every_eye_tells_the_palette_apart(eye):
+    apart = {pair: difference(*(PALETTE[name] for name in pair), eye) for pair in itertools.combinations(PALETTE, 2)}
+    assert {pair: round(value, 1) for pair, value in apart.items() if value < APART} == {}
 
 
-@pytest.mark.parametrize("palette", PALETTES)
-def test_the_palette_stands_out_from_white(palette):
-    assert {colour: contrast(colour) for colour in PALETTES[palette] if contrast(colour) < GRAPHICS} == {}
-    assert contrast(figures.GREY) >= TEXT
+def test_the_palette_stands_out_from_white():
+    assert {name: contrast(colour) for name, colour in PALETTE.items() if contrast(colour) < GRAPHICS} == {}
+    assert contrast(palette.GREY) >= TEXT
+    assert {name: getattr(explore, name) for name in PALETTE if name != "BLACK"} | {"BLACK": "black"} == PALETTE
 
 
 def is_band(line):
@@ -171,7 +163,7 @@ def test_simulated_pictures_have_contrast():
 
 
 def test_predictions_and_messages_have_contrast():
-    message = figures.Picture(5, 3)
+    message = explore.Picture(5, 3)
     message.message("Nothing yet.")
     assert faint(explore.prediction_figure(2.0, 3.0, unit="x")) == [] == faint(message)
     assert message.alt == "Nothing yet."
@@ -197,3 +189,86 @@ def test_pages_have_contrast(name):
             for colour in re.findall(r"#[0-9a-fA-F]{3,6}\b", value):
                 if property_.startswith(("border", "outline")):
                     assert contrast(colour) >= GRAPHICS, (selector, property_)
+
+
+COLOURING = ("color", "colors", "facecolor", "edgecolor", "mfc", "ecolor")
+MARKS = ("plot", "loglog", "semilogx", "semilogy", "errorbar", "hist", "bar", "barh", "broken_barh", "scatter")
+LINES = ("axhline", "axvline", "hlines", "vlines")
+AREAS = ("fill_between", "axvspan", "axhspan")
+WORDS = ("text", "annotate", "suptitle", "set_title", "set_xlabel", "set_ylabel")
+
+
+def shades(tree):
+    """{node: colour} of every colour in a piece of Python: hex, a name of matplotlib's (or of its cycle), one of ours."""
+    found = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and node.attr in PALETTE:
+            found[node] = PALETTE[node.attr]
+        elif isinstance(node, ast.Constant) and re.fullmatch(r"#[0-9A-Fa-f]{3,8}|C\d|(?!none)[a-z:]{3,}", str(node.value)):
+            found |= {node: node.value} if is_color_like(node.value) else {}
+    return found
+
+
+def faint_in_code(source):
+    """What a cell draws or writes too faintly on white, makes transparent, or leaves to matplotlib's own cycle of colours.
+
+    White and pale colours may fill what has a darker edge, or edge what has a darker filling, in the same call. Only
+    areas may be transparent: they repeat what something else says.
+    """
+    tree = ast.parse(source)
+    found, accompanied = [], set()
+    for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
+        name, given = call.func.attr, {keyword.arg: shades(keyword.value) for keyword in call.keywords}
+        parts = [given[part] for part in COLOURING if part in given]
+        if any(all(contrast(shade) >= GRAPHICS for shade in part.values()) for part in parts):
+            accompanied |= set().union(*parts)
+        if name in WORDS:
+            found += [(name, shade) for part in parts for shade in part.values() if contrast(shade) < TEXT]
+        if name in MARKS + LINES + AREAS and not parts and None not in given:
+            found.append((name, "no colour of its own"))
+        if name in MARKS + LINES and "alpha" in given:
+            found.append((name, "transparent"))
+    return found + [shade for node, shade in shades(tree).items() if contrast(shade) < GRAPHICS and node not in accompanied]
+
+
+@pytest.mark.parametrize("path", hygiene.notebooks(), ids=lambda path: path.stem)
+def test_the_lessons_own_figures_and_words_have_contrast(path):
+    faint_in = {}
+    for cell in hygiene.read(path)["cells"]:
+        source = "".join(cell["source"])
+        if cell["cell_type"] == "markdown":
+            written = re.findall(r"color:\s*([#\w]+)", source)
+            faint_in[cell["id"]] = [colour for colour in written if contrast(colour) < TEXT]
+        elif not source.startswith("%%writefile"):
+            faint_in[cell["id"]] = faint_in_code(source)
+    assert {cell: faint for cell, faint in faint_in.items() if faint} == {}
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        'ax.plot(x, y, color="#E69F00")',
+        'for colour in ("black", "#56B4E9"):\n    ax.plot(x, y, color=colour)',
+        'ax.axhline(1, color="orange")',
+        'ax.bar(x, y, color="C1", edgecolor="white")',
+        'ax.text(0, 0, "x", color=explore.VERMILION)',
+        "ax.plot(x, y)",
+        "ax.plot(x, y, color=explore.BLUE, alpha=0.3)",
+    ],
+)
+def test_faint_code_is_found(code):
+    assert faint_in_code(code)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        'ax.bar(x, y, color="#CCCCCC", edgecolor=explore.GREY)',
+        'ax.plot(x, y, color=colour, mfc="white")',
+        "ax.axvspan(1, 2, color=explore.BLUE, alpha=0.1)",
+        'ax.text(0, 0, "x", color=explore.GREY)',
+        "ax.plot(x, y, **look)",
+    ],
+)
+def test_readable_code_is_not(code):
+    assert faint_in_code(code) == []
