@@ -25,7 +25,8 @@ def expected_time(work: float, interval: float, save: float, restart: float, mea
 
     A stretch of work with its checkpoint, s long, takes mean_between exp(restart / mean_between) (exp(s / mean_between) - 1)
     in the mean, as an interruption may come in a checkpoint and in a restart, too. The first start is not in it. Infinite
-    where no float holds it. Raises ValueError for times that are negative, not finite, or 0 where it has to be above.
+    where no float holds it. Raises ValueError for times that are negative, not finite, or 0 where it has to be above, and for
+    an interval below a millionth of the work.
     """
     stretches, mean = _stretches(work, interval, save), _positive("mean_between", mean_between)
     _not_negative("restart", restart)

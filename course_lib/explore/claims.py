@@ -18,7 +18,7 @@ def claims() -> "Claims":
 
 
 class Claims(widgets.VBox):
-    """Two menus, and below them a table: `machine` chooses the reference, `verdict` what the verdict begins with."""
+    """Two menus, and below them a table: `machine` chooses the reference, `verdict` the kind that is shown."""
 
     def __init__(self, own: list[records.Result], references: dict[str, list[records.Result]]):
         if not references:
@@ -35,9 +35,8 @@ class Claims(widgets.VBox):
 
     def _choose(self, _=None):
         self._rows = ledger.rows(self._own, self._references[self.machine.value])
-        kinds = list(dict.fromkeys(row.kind for row in self._rows))
         chosen = self.verdict.value
-        self.verdict.options = [ALL, *sorted(kinds)]
+        self.verdict.options = [ALL, *sorted({row.kind for row in self._rows})]
         self.verdict.value = chosen if chosen in self.verdict.options else ALL
         self._show()
 

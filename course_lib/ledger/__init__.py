@@ -23,11 +23,13 @@ CLAIMS = sorted(
 
 
 def finding(claim: Claim, results) -> Finding:
-    """What the results of one machine say of a claim; "not run yet" where one that it needs is missing."""
+    """What the results of one machine say of a claim; "not run yet" where those that it needs are missing or unfit."""
     try:
         found = claim.find(Records(results))
     except KeyError:  # half a lesson was run: some of the variants that are compared are not there
         found = None
+    except ValueError as error:  # a changed lesson: one seed has no interval, and other seeds are no pairs
+        return Finding(NOT_RUN, f"its records give no verdict ({error}): run the lesson as it is")
     return found or Finding(NOT_RUN, "")
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from course_lib.intervals import bootstrap_interval, mean_interval
-from course_lib.ledger.finding import FAILS, HOLDS, OPEN, Claim, Finding, Records, differences, plus_minus
+from course_lib.ledger.finding import FAILS, HOLDS, OPEN, Claim, Finding, Records, differences, plus_minus, where
 
 PLAIN = "no warm-up, constant"
 
@@ -55,10 +55,7 @@ def shorter_runs(records: Records) -> Finding | None:
         saved, (gain, half) = mean_interval(run.values["saved"])[0], mean_interval(run.values["gained"])
         said.append(f"{saved:.0%} by {way} ({gain:+.1f} ± {half:.1f} points)")
         good += [way] if saved >= 0.25 and gain - half >= -0.5 else []
-    return Finding(
-        HOLDS if len(good) == len(ways) else f"holds for {'; '.join(good)}" if good else FAILS,
-        f"FLOPs saved: {'; '.join(said)}",
-    )
+    return Finding(where(good, len(ways)), f"FLOPs saved: {'; '.join(said)}")
 
 
 def adaptive_search(records: Records) -> Finding | None:

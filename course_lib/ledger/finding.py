@@ -61,9 +61,9 @@ def plus_minus(values: Sequence[float], form: str = "+.1f") -> str:
     return f"{mean:{form}} ± {half:{form.lstrip('+')}}"
 
 
-def differences(after: Result, before: Result, metric: str = "accuracy", scale: float = 100.0) -> list[float]:
-    """after - before, seed by seed; shares become points."""
-    return [scale * (new - old) for new, old in zip(after.values[metric], before.values[metric], strict=True)]
+def differences(after: Result, before: Result) -> list[float]:
+    """The accuracy of `after` minus that of `before`, seed by seed, in points. Raises ValueError for other numbers of seeds."""
+    return [100 * (new - old) for new, old in zip(after.values["accuracy"], before.values["accuracy"], strict=True)]
 
 
 def where(good: Sequence[str], all_of: int) -> str:

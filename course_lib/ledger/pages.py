@@ -58,7 +58,7 @@ def signed(verdict: str) -> str:
 
 
 def table(rows: Sequence[Row]) -> str:
-    """The rows as an HTML table; the source's title is with its first claim."""
+    """The rows as an HTML table: each claim with both figures and its verdict."""
     lines = ["<table><caption>What was claimed, and what was found</caption>"]
     names = ("claim", "lesson", "reference figure", "your figure", "verdict")
     lines.append("<thead><tr>" + "".join(f'<th scope="col">{name}</th>' for name in names) + "</tr></thead><tbody>")

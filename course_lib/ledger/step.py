@@ -1,6 +1,5 @@
 """Claims on the cost of one training step: measuring it, another device, 16 bits, memory, and feeding it."""
 
-from math import inf
 from statistics import median
 
 import torch
@@ -22,7 +21,7 @@ def frames_per_second(records: Records) -> Finding | None:
     best = max(runs, key=lambda r: r.median("throughput"))
     gain = best.median("throughput") / runs[0].median("throughput")
     return Finding(
-        where([f"batches of {' or '.join(fits)}"] if fits else [], 1 if len(fits) == len(runs) else inf),
+        HOLDS if len(fits) == len(runs) else f"holds for batches of {' or '.join(fits)}" if fits else FAILS,
         f"off by a factor of {missed[max(missed)]:.0f} at batch {max(missed)}; batches of {best.knobs['batch']} bring "
         f"{gain:.1f} times as many frames per second",
     )

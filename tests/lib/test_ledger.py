@@ -86,6 +86,19 @@ def test_other_records_have_another_verdict(claim, lesson, metric, factor, knobs
     assert after.verdict == verdict and after != before
 
 
+def test_records_that_are_no_pairs_say_so_and_keep_the_others():
+    half = [
+        dataclasses.replace(r, values={name: values[:2] for name, values in r.values.items()})
+        if r.knobs.get("arm") == "120 labels"
+        else r
+        for r in SHIPPED
+    ]
+    rows = {row.claim: row.yours for row in ledger.rows(half, SHIPPED)}
+    assert rows["D5"].verdict == NOT_RUN and "give no verdict" in rows["D5"].figure and rows["B1"].verdict == HOLDS
+    alone = [dataclasses.replace(r, values={name: values[:1] for name, values in r.values.items()}) for r in SHIPPED]
+    assert all(row.yours.verdict for row in ledger.rows(alone, SHIPPED))
+
+
 def test_one_constant_factor_would_be_seen():
     same = [
         dataclasses.replace(r, values=r.values | {"speedup": [2.0, 2.1, 1.9]})
