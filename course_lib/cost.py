@@ -1,11 +1,11 @@
-"""What a run costs: dated prices of machines, the price of seconds, and the energy that the hardware reports."""
+"""What a run costs: dated prices of machines, bills of what was recorded, and the energy that the hardware reports."""
 
 import csv
 import math
 import re
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from course_lib.intervals import check_whole
-from course_lib.records import my_folder
+from course_lib.records import Result, machine_slug, my_folder
 
 SHIPPED = Path(__file__).resolve().parent / "prices.csv"
 POWERCAP = Path("/sys/class/powercap")
@@ -95,6 +95,64 @@ def price(seconds: float, hourly: float, unit: int = 1) -> float:
     check_whole("unit", unit, 1)
     billed = seconds if unit == 1 else math.ceil(seconds / unit) * unit
     return billed * hourly / 3600
+
+
+@dataclass(frozen=True)
+class Bill:
+    """What one recorded time costs: the median of `metric`, which is in seconds, on the machine of `tariff`."""
+
+    result: Result
+    metric: str
+    tariff: Price
+
+    @property
+    def seconds(self) -> float:
+        """Below 0 where a record holds a time saved, and none was."""
+        return self.result.median(self.metric)
+
+    @property
+    def cost(self) -> float:
+        """Time x price, in the tariff's currency."""
+        return self.seconds * self.tariff.hourly / 3600
+
+    def cells(self) -> dict[str, str | float]:
+        """The line of `write_bills`, by column."""
+        result, tariff = self.result, self.tariff
+        return {
+            "lesson": result.lesson,
+            "variant": result.variant,
+            "knobs": ", ".join(f"{name}={value}" for name, value in result.knobs.items()),
+            "measured": self.metric,
+            "seconds": self.seconds,
+            "recorded on": machine_slug(result.machine),
+            "machine": tariff.name,
+            "an hour": tariff.hourly,
+            "cost": self.cost,
+            "currency": tariff.currency,
+            "price as of": tariff.date,
+            "source": tariff.source,
+        }
+
+
+def bills(results: Iterable[Result], table: Iterable[Price]) -> list[Bill]:
+    """A Bill for each metric in seconds of each result, from each price of `table` that fits the machine it ran on."""
+    table = list(table)
+    times = [(result, metric) for result in results for metric, unit in result.units.items() if unit == "s"]
+    return [Bill(result, metric, tariff) for result, metric in times for tariff in table if tariff.fits(result.machine)]
+
+
+def write_bills(found: Iterable[Bill], path: str | Path) -> Path:
+    """Write one bill or more as a CSV with a header, and return its path. Raises ValueError for none."""
+    lines = [bill.cells() for bill in found]
+    if not lines:
+        raise ValueError("found: no bill is not allowed; it is one or more")
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        rows = csv.DictWriter(file, list(lines[0]))
+        rows.writeheader()
+        rows.writerows(lines)
+    return path
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,13 @@
 """Prices with their lines refused in words, energy from a folder that looks like Linux's, and machines that are taken away."""
 
+import csv
 import math
 from datetime import date
 
 import numpy as np
 import pytest
 
-from course_lib import cost, interruptions
+from course_lib import cost, interruptions, records
 from course_lib.intervals import mean_interval
 
 HEADER = ",".join(cost.FIELDS)
@@ -87,6 +88,38 @@ def test_price_is_time_times_price_in_whole_units():
     for arguments in ((-1, 1), (1, -1), (math.inf, 1), (True, 1), (1, 1, 0), (1, 1, 1.5)):
         with pytest.raises(ValueError, match="is not allowed"):
             cost.price(*arguments)
+
+
+SHIPPED = [result for results in records.references().values() for result in results]
+
+
+def test_every_time_of_every_shipped_record_has_bills_with_date_and_source(tmp_path):
+    table = cost.read_prices(cost.SHIPPED)
+    found = cost.bills(SHIPPED, table)
+    timed = {(r.key, metric) for r in SHIPPED for metric in r.values if r.units[metric] == "s"}
+    assert timed and {(b.result.key, b.metric) for b in found} == timed
+    assert all(b.tariff.fits(b.result.machine) for b in found) and len({b.tariff.name for b in found}) > 1
+    with cost.write_bills(found, tmp_path / "deep" / "bills.csv").open(encoding="utf-8", newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert len(lines) == len(found)
+    for line in lines:
+        assert math.isclose(float(line["cost"]), float(line["seconds"]) * float(line["an hour"]) / 3600, abs_tol=1e-15)
+        assert line["currency"] in ("USD", "EUR") and date.fromisoformat(line["price as of"]) and line["source"]
+
+
+def test_a_bill_is_of_the_median_and_of_seconds_alone(tmp_path):
+    one = cost.read_prices(cost.SHIPPED)[1]
+    store = records.Store(tmp_path / "results.jsonl", records.Result)
+    log = records.Recorder("80_cost", machine=CPU, versions={"torch": "2"}, store=store)
+    values, units = {"step": [1, 9, 3], "rate": [7]}, {"step": "s", "rate": "samples/s"}
+    (bill,) = cost.bills([log.add("a step", values, units, {"batch": 8})], [one])
+    assert (bill.metric, bill.seconds, bill.cells()["knobs"]) == ("step", 3, "batch=8")
+    assert math.isclose(bill.cost, cost.price(3, one.hourly))
+    (saved,) = cost.bills([log.add("saved", {"saved": [-2]}, {"saved": "s"})], [one])
+    assert math.isclose(saved.cost, -cost.price(2, one.hourly))
+    assert cost.bills([], [one]) == cost.bills([bill.result], []) == []
+    with pytest.raises(ValueError, match="no bill is not allowed"):
+        cost.write_bills([], "bills.csv")
 
 
 def zone(folder, name, label, joules, most=262_143.0):
