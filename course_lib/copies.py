@@ -61,6 +61,9 @@ def _update_one(source: Path, path: Path) -> Copied:
         if _memory(mine).get("release") == _digest(_content(released)):
             return Copied(path.stem, path, "as it was", "")
         merged, words = merge(mine, released)
+        if _content(merged) == _content(mine):  # fetched, or made by hand: remember the release
+            _write(path, merged)
+            return Copied(path.stem, path, "as it was", "")
         backup = _keep(path, before)
         _write(path, merged)
     except (OSError, ValueError) as error:

@@ -151,12 +151,16 @@ def test_an_answer_written_into_the_released_exercise_is_the_learners_too(course
     release(course[0], changed(answer_f="mine, in the wrong folder"))
     state(course)
     release(course[0], RELEASE)  # git checkout exercises
-    assert state(course) == "updated" and "mine, in the wrong folder" in sources(course)
+    assert state(course) == "as it was" and "mine, in the wrong folder" in sources(course)
 
 
-def test_a_copy_that_was_made_by_hand_is_merged_too(course):
+def test_a_copy_that_was_fetched_or_made_by_hand_is_remembered_without_a_word_and_merged_later(course):
+    path = course[1] / "one" / "one.ipynb"
     release(course[1], changed(answer_f="mine"))
-    assert state(course) == "updated" and sources(course) == ["# One", "mine", "assert f(1)"]
+    [copied] = copies.update(*course)
+    assert (copied.state, copied.words) == ("as it was", "") and [file.name for file in path.parent.iterdir()] == ["one.ipynb"]
+    release(course[0], changed(test_f="assert f(2)"))
+    assert state(course) == "updated" and sources(course) == ["# One", "mine", "assert f(2)"]
 
 
 @pytest.mark.parametrize(
