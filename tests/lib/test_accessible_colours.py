@@ -191,20 +191,23 @@ def test_pages_have_contrast(name):
                     assert contrast(colour) >= GRAPHICS, (selector, property_)
 
 
-COLOURING = ("color", "colors", "facecolor", "edgecolor", "mfc", "ecolor")
+COLOURING = ("c", "color", "colors", "facecolor", "edgecolor", "mfc", "ecolor")
 MARKS = ("plot", "loglog", "semilogx", "semilogy", "errorbar", "hist", "bar", "barh", "broken_barh", "scatter")
 LINES = ("axhline", "axvline", "hlines", "vlines")
 AREAS = ("fill_between", "axvspan", "axhspan")
 WORDS = ("text", "annotate", "suptitle", "set_title", "set_xlabel", "set_ylabel")
 
 
-def shades(tree):
-    """{node: colour} of every colour in a piece of Python: hex, a name of matplotlib's (or of its cycle), one of ours."""
-    found = {}
+def shades(tree, letters=3):
+    """{node: colour} of every colour in a piece of Python: hex, a grey, a name of ours or of matplotlib's.
+
+    letters: the shortest name that counts; "o" and "s" are markers but where the argument can only be a colour.
+    """
+    found, literal = {}, rf"#[0-9A-Fa-f]{{3,8}}|[01]?\.\d+|C\d|(?!none)[a-z:]{{{letters},}}"
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and node.attr in PALETTE:
             found[node] = PALETTE[node.attr]
-        elif isinstance(node, ast.Constant) and re.fullmatch(r"#[0-9A-Fa-f]{3,8}|C\d|(?!none)[a-z:]{3,}", str(node.value)):
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and re.fullmatch(literal, node.value):
             found |= {node: node.value} if is_color_like(node.value) else {}
     return found
 
@@ -216,10 +219,11 @@ def faint_in_code(source):
     areas may be transparent: they repeat what something else says.
     """
     tree = ast.parse(source)
-    found, accompanied = [], set()
+    found, everything, accompanied = [], shades(tree), set()
     for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
-        name, given = call.func.attr, {keyword.arg: shades(keyword.value) for keyword in call.keywords}
+        name, given = call.func.attr, {keyword.arg: shades(keyword.value, letters=1) for keyword in call.keywords}
         parts = [given[part] for part in COLOURING if part in given]
+        everything |= {node: shade for part in parts for node, shade in part.items()}
         if any(all(contrast(shade) >= GRAPHICS for shade in part.values()) for part in parts):
             accompanied |= set().union(*parts)
         if name in WORDS:
@@ -228,7 +232,7 @@ def faint_in_code(source):
             found.append((name, "no colour of its own"))
         if name in MARKS + LINES and "alpha" in given:
             found.append((name, "transparent"))
-    return found + [shade for node, shade in shades(tree).items() if contrast(shade) < GRAPHICS and node not in accompanied]
+    return found + [shade for node, shade in everything.items() if contrast(shade) < GRAPHICS and node not in accompanied]
 
 
 @pytest.mark.parametrize("path", hygiene.notebooks(), ids=lambda path: path.stem)
@@ -250,6 +254,8 @@ def test_the_lessons_own_figures_and_words_have_contrast(path):
         'ax.plot(x, y, color="#E69F00")',
         'for colour in ("black", "#56B4E9"):\n    ax.plot(x, y, color=colour)',
         'ax.axhline(1, color="orange")',
+        'ax.scatter(x, y, c="y")',
+        'ax.hist(x, color="0.8")',
         'ax.bar(x, y, color="C1", edgecolor="white")',
         'ax.text(0, 0, "x", color=explore.VERMILION)',
         "ax.plot(x, y)",
@@ -264,7 +270,7 @@ def test_faint_code_is_found(code):
     "code",
     [
         'ax.bar(x, y, color="#CCCCCC", edgecolor=explore.GREY)',
-        'ax.plot(x, y, color=colour, mfc="white")',
+        'ax.plot(x, y, "s", color=colour, mfc="white")',
         "ax.axvspan(1, 2, color=explore.BLUE, alpha=0.1)",
         'ax.text(0, 0, "x", color=explore.GREY)',
         "ax.plot(x, y, **look)",
