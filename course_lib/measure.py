@@ -113,15 +113,12 @@ def compare(
     """
     _check_timing(warmup, repeats, calls, least=MIN_PAIRS)
     firsts = [_warmed(baseline, "baseline", device, warmup), _warmed(variant, "variant", device, warmup)]
-    seconds: tuple[list[float], list[float]] = ([], [])
-    for pair in range(repeats):
-        for which in (0, 1) if pair % 2 == 0 else (1, 0):
-            seconds[which].append(_seconds_per_call((baseline, variant)[which], device, calls))
-    if min(seconds[1]) <= 0:
+    seconds = _in_turns({"baseline": baseline, "variant": variant}, device, repeats, calls)
+    if min(seconds["variant"]) <= 0:
         raise ValueError(f"calls: {calls} calls are too short for the clock to see; allowed is a larger number")
-    ratios = [b / v for b, v in zip(*seconds, strict=True)]
+    ratios = [b / v for b, v in zip(*seconds.values(), strict=True)]
     low, high = bootstrap_interval(ratios)
-    timings = [Timing(tuple(s), first) for s, first in zip(seconds, firsts, strict=True)]
+    timings = [Timing(tuple(s), first) for s, first in zip(seconds.values(), firsts, strict=True)]
     return Comparison(*timings, ratio=statistics.median(ratios), low=low, high=high)
 
 
@@ -135,13 +132,8 @@ def interleaved(
     _check_timing(0, repeats, calls, least=1)
     for name, fn in work.items():
         check_callable(f"work[{name!r}]", fn)
-    seconds: dict[Hashable, list[float]] = {name: [] for name in work}
-    for number in range(repeats + 1):
-        for name in list(work)[:: 1 if number % 2 else -1]:
-            spent = _seconds_per_call(work[name], device, calls)
-            if number:
-                seconds[name].append(spent)
-    return seconds
+    _in_turns(work, device, 1, calls)
+    return _in_turns(work, device, repeats, calls)
 
 
 def count_flops(fn: Callable[[], object]) -> int:
@@ -206,6 +198,15 @@ def _warmed(fn: Callable[[], object], name: str, device, warmup: int) -> float:
     for _ in range(warmup):
         fn()
     return first
+
+
+def _in_turns(work: Mapping, device, rounds: int, calls: int) -> dict[Hashable, list[float]]:
+    """Seconds per call of each function, round by round; every other round goes through them in the reverse order."""
+    seconds: dict[Hashable, list[float]] = {name: [] for name in work}
+    for number in range(rounds):
+        for name in list(work)[:: -1 if number % 2 else 1]:
+            seconds[name].append(_seconds_per_call(work[name], device, calls))
+    return seconds
 
 
 def _seconds_per_call(fn: Callable[[], object], device, calls: int) -> float:
