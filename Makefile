@@ -30,7 +30,7 @@ install:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
 	  { echo "The course needs Python 3.11 to 3.13; $$($(PYTHON) --version) was found. Name another: make PYTHON=python3.12"; exit 1; }
 	@rm -f .venv/installed
-	@echo "Setting up .venv: two to five minutes and about 1.5 GB, once."
+	@echo "Setting up .venv: two to five minutes and about 2 GB, once."
 	@test -x $(BIN)/python && $(BIN)/python -c '' || $(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --disable-pip-version-check -r requirements.txt
 	@printf '%s\n' '$(CURDIR)' | cat - requirements.txt pyproject.toml > .venv/installed
