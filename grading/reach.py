@@ -8,59 +8,15 @@ import ast
 import builtins
 import importlib.util
 import re
+import sys
 from pathlib import Path
 
 from IPython.core.inputtransformer2 import TransformerManager
 
+from grading import suspects
 from grading.release import ROOT
 
-# Modules whose use in an answer is about other code: frames, sources, the interpreter and the notebook itself.
-MODULES = {
-    *("ast", "bdb", "builtins", "code", "codeop", "ctypes", "dis", "gc", "importlib", "inspect", "marshal", "opcode", "pdb"),
-    *(
-        "pickle",
-        "__main__",
-        "IPython",
-        "ipykernel",
-        "jupyter_client",
-        "nbgrader",
-        "runpy",
-        "sysconfig",
-        "traitlets",
-        "unittest",
-        "zmq",
-    ),
-}
-HARMLESS_MODULES = {"IPython.display"}
-NAMES = {
-    *("get_ipython", "In", "Out", "_ih", "_oh", "_dh", "_i", "_ii", "_iii", "exec", "eval", "compile", "__import__"),
-    *("globals", "breakpoint", "__builtins__", "__loader__", "__spec__"),
-}
-ATTRIBUTES = {
-    *(
-        "__self__",
-        "__func__",
-        "__globals__",
-        "__code__",
-        "__closure__",
-        "__builtins__",
-        "__subclasses__",
-        "__bases__",
-        "__mro__",
-    ),
-    *("__wrapped__", "__traceback__", "__defaults__", "__kwdefaults__", "__getattribute__", "__loader__", "__spec__"),
-    *("f_back", "f_locals", "f_globals", "f_builtins", "f_code", "gi_frame", "cr_frame", "ag_frame", "tb_frame", "tb_next"),
-    *("_getframe", "_current_frames", "settrace", "setprofile", "modules", "meta_path", "path_hooks", "displayhook"),
-    *("attrgetter", "methodcaller"),
-}
-ONLY_OF_SYS = {"modules", "meta_path", "path_hooks", "displayhook"}  # elsewhere these are honest: model.modules()
-# Other modules hold these by the same name: np.os, torch.inspect.
-THROUGH_OTHERS = {"builtins", "ctypes", "gc", "importlib", "inspect", "sys"}
-SETTINGS = {"backends"}  # torch.backends.cudnn.benchmark = True changes a setting and no function
 DEFINITIONS = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
-MAGICS = {"matplotlib", "pip", "time", "timeit"}
-OFTEN_LOCALS = {"In", "Out", "_i", "_ii", "_iii"}  # where a learner's own variable has the name, it is that
-SHELL = {"system", "getoutput"}  # lines that begin with !
 
 
 def reaches(answers, given, tests):
@@ -73,18 +29,8 @@ def reaches(answers, given, tests):
     names |= {name: full for name, full in _names_of(tests, definitions_only=True).items() if name not in names}
     look = _Look(names)
     for source in answers:
-        tree = _tree(source)
-        if tree is not None:
-            look.cell(tree)
+        look.at(source)
     return sorted(look.found)
-
-
-def _tree(source):
-    """The syntax tree of a cell, None for one that is no Python and so cannot run."""
-    try:
-        return ast.parse(TransformerManager().transform_cell(source))
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
 
 
 def _names_of(cells, definitions_only=False):
@@ -118,9 +64,7 @@ def _stored(node):
 def _outside_functions(node):
     yield node
     for child in ast.iter_child_nodes(node):
-        if not isinstance(
-            child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef | ast.comprehension | ast.ListComp
-        ):
+        if not isinstance(child, DEFINITIONS | ast.Lambda | ast.comprehension | ast.ListComp):
             yield from _outside_functions(child)
 
 
@@ -128,8 +72,19 @@ class _Look(ast.NodeVisitor):
     def __init__(self, given):
         self.found = set()
         self._given, self._imports, self._own = given, {name: full for name, full in given.items() if full}, set()
+        self._inside = False  # a function or a class
+        self._fine = set()  # places where a module may stand
 
-    def cell(self, tree):
+    def at(self, source):
+        """Look at a cell; one that is no Python cannot run."""
+        try:
+            self._look_at(ast.parse(TransformerManager().transform_cell(source)))
+        except (SyntaxError, ValueError):
+            return
+        except (RecursionError, MemoryError):
+            self.found.add("code nested too deeply to be looked at")
+
+    def _look_at(self, tree):
         self._own |= {part.id for part in ast.walk(tree) if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)}
         self._own |= {part.arg for part in ast.walk(tree) if isinstance(part, ast.arg)}
         for node in tree.body:
@@ -143,41 +98,110 @@ class _Look(ast.NodeVisitor):
 
     def visit_ImportFrom(self, node):
         self._import(node, [node.module or ""])
-        self.found |= {f"{node.module}.{alias.name}" for alias in node.names if alias.name in ATTRIBUTES}
+        for full in _imported(node).values():
+            self._look_at_path(full.split("."))
+            self.found |= {full} & suspects.MODULES
 
     def _import(self, node, modules):
         for module in modules:
             top = module.split(".")[0]
-            if (top in MODULES and module not in HARMLESS_MODULES) or not _is_installed(top):
+            harmless = {module, *_imported(node).values()} & suspects.HARMLESS_MODULES
+            if (not suspects.MODULES.isdisjoint({top, module}) and not harmless) or not _is_installed(top):
                 self.found.add(module)
         for name, full in _imported(node).items():
             if self._given.get(name, full) != full:
                 self.found.add(f"{name} replaced")
             self._imports[name] = full
 
+    def _full(self, node):
+        """["torch", "nn", "Linear"] for nn.Linear after `from torch import nn`, None for what is not imported."""
+        path = _path(node)
+        return [*self._imports[path[0]].split("."), *path[1:]] if path and path[0] in self._imports else None
+
+    def _look_at_path(self, full):
+        words = set(full[1:])
+        self.found |= words & (suspects.ANYWHERE | suspects.THROUGH_OTHERS)
+        partly = [
+            full[: n + 1]
+            for n in (1, 2)
+            if full[n : n + 1] and full[n] not in suspects.PARTLY.get(".".join(full[:n]), {full[n]})
+        ]
+        if partly or any(map(suspects.PRIVATE.match, words)) or "__dict__" in words or suspects.FOR_ALL.match(".".join(full)):
+            self.found.add(".".join(partly[0] if partly else full))
+
+    def _visit_scope(self, node):
+        """What is named inside hides what was imported outside."""
+        imports, inside = self._imports, self._inside
+        self._imports = {name: full for name, full in imports.items() if name not in _locals(node)}
+        self._inside = inside or isinstance(node, DEFINITIONS | ast.Lambda)
+        self.generic_visit(node)
+        self._imports, self._inside = imports, inside
+
+    visit_FunctionDef = visit_AsyncFunctionDef = visit_ClassDef = visit_Lambda = _visit_scope
+    visit_ListComp = visit_SetComp = visit_DictComp = visit_GeneratorExp = _visit_scope
+
+    def visit_Assign(self, node):
+        self._call_it(node.targets[0], [node.value])
+        self.generic_visit(node)
+
+    def visit_For(self, node):
+        self._call_it(node.target, getattr(node.iter, "elts", ()))
+        self.generic_visit(node)
+
+    visit_comprehension = visit_For
+
+    def _call_it(self, target, values):
+        """Another name for a module or a class is as good as its own."""
+        for value in filter(self._full, values if isinstance(target, ast.Name) else ()):
+            full = self._full(value)
+            if _is_module(full) or full[-1][:1].isupper() or full[0] in suspects.PARTLY:
+                self._imports[target.id] = ".".join(full)
+                self._fine.add(value)
+
+    def _look_where_it_goes(self, node):
+        """What is given a module could do anything with it."""
+        full = self._full(node)
+        if full and _is_module(full) and isinstance(node.ctx, ast.Load) and node not in self._fine:
+            self.found.add(f"{ast.unparse(node)} handed on")
+
     def visit_Name(self, node):
-        if node.id in NAMES and isinstance(node.ctx, ast.Load) and node.id not in self._own & OFTEN_LOCALS:
+        self._look_where_it_goes(node)
+        if node.id in suspects.NAMES and isinstance(node.ctx, ast.Load) and node.id not in self._own & suspects.OFTEN_LOCALS:
             self.found.add(node.id)
-        if node.id == "getattr":  # as a value: its calls are looked at by themselves
-            self.found.add("getattr")
+        if node.id == "getattr" or (node.id == "locals" and not self._inside):  # as a value: calls of getattr are below
+            self.found.add(node.id)
 
     def visit_Constant(self, node):
         if isinstance(node.value, str):
-            self.found |= {word for word in ATTRIBUTES if word.startswith("__") and word in node.value}
+            self.found |= suspects.UNMISTAKABLE & set(re.findall(r"\w+", node.value))
+
+    def visit_BinOp(self, node):
+        if text := _joined(node):
+            self.visit(ast.Constant(text))
+        self.generic_visit(node)
+
+    def visit_keyword(self, node):
+        if isinstance(node.value, ast.Constant) and (node.arg, node.value.value) in suspects.UNPICKLES:
+            self.found.add(f"{node.arg}={node.value.value}")
+        self.generic_visit(node)
 
     def visit_MatchClass(self, node):
-        self.found |= set(node.kwd_attrs) & (ATTRIBUTES - ONLY_OF_SYS)
+        self.found |= set(node.kwd_attrs) & suspects.ANYWHERE
         self.generic_visit(node)
 
     def visit_Attribute(self, node):
-        of_sys = isinstance(node.value, ast.Name) and self._imports.get(node.value.id) == "sys"
-        if node.attr in ATTRIBUTES and (of_sys or node.attr not in ONLY_OF_SYS):
+        self.found |= {node.attr} & suspects.ANYWHERE
+        if node.attr == "__enter__" and ast.unparse(node.value) != "super()":  # what begins here may never end
+            self.found.add("__enter__")
+        self._look_where_it_goes(node)
+        self._fine.add(node.value)
+        full, stored = self._full(node), not isinstance(node.ctx, ast.Load)
+        if node.attr in suspects.THROUGH_OTHERS and not stored:
             self.found.add(node.attr)
-        if node.attr in THROUGH_OTHERS and isinstance(node.ctx, ast.Load):
-            self.found.add(node.attr)
-        path = _path(node)
-        if not isinstance(node.ctx, ast.Load) and path and path[0] in self._imports and not SETTINGS & set(path[1:-1]):
-            self.found.add(f"{'.'.join(path)} replaced")
+        if full:
+            self._look_at_path(full)
+        if stored and (_is_class_of(node.value) or (full and not suspects.SETTINGS & set(full[1:-1]))):
+            self.found.add(f"{ast.unparse(node)} replaced")
         self.generic_visit(node)
 
     def visit_Call(self, node):
@@ -186,13 +210,25 @@ class _Look(ast.NodeVisitor):
             return
         name = node.func.id if isinstance(node.func, ast.Name) else ""
         words = [part.value for part in node.args if isinstance(part, ast.Constant) and isinstance(part.value, str)]
-        if name in ("getattr", "setattr", "delattr") and set(words) & (ATTRIBUTES - ONLY_OF_SYS):
-            self.found |= set(words) & ATTRIBUTES
-        path = _path(node.args[0]) if node.args and name in ("setattr", "delattr") else None
-        if path and path[0] in self._imports:
-            self.found.add(f"{'.'.join(path)} replaced")
-        if name == "getattr" and len(node.args) > 1 and isinstance(node.args[1], ast.Constant | ast.Name):
-            for part in node.args:
+        full = self._full(node.args[0]) if node.args else None
+        if name in ("getattr", "setattr", "delattr") and set(words) & suspects.ANYWHERE:
+            self.found |= set(words) & suspects.ATTRIBUTES
+        if full and name in ("getattr", "setattr", "delattr"):
+            self._look_at_path([*full, *words])
+        if name in ("setattr", "delattr") and (full or any(isinstance(part, ast.Starred) for part in node.args)):
+            self.found.add(f"{ast.unparse(node.args[0])} replaced")
+        if name == "vars" and (full or not (node.args or self._inside)):
+            self.found.add("vars")
+        if self._full(node.func) in (["timeit", "timeit"], ["timeit", "repeat"], ["timeit", "Timer"]):
+            for text in words:
+                self.at(text)
+        self._fine |= set(node.args) if name in suspects.MAY_TAKE_A_MODULE else set()
+        self._visit_call(node, name)
+
+    def _visit_call(self, node, name):
+        plain = name == "getattr" and len(node.args) > 1 and isinstance(node.args[1], ast.Constant | ast.Name)
+        if plain or name in ("exit", "quit"):
+            for part in [*node.args, *node.keywords]:
                 self.visit(part)
         else:
             self.generic_visit(node)
@@ -200,7 +236,42 @@ class _Look(ast.NodeVisitor):
     def _look_at_words(self, magic):
         """What stands behind %time and its like is code, too."""
         text = " ".join(part.value for part in magic.args[1:] if isinstance(part, ast.Constant))
-        self.found |= set(re.findall(r"\w+", text)) & (ATTRIBUTES - ONLY_OF_SYS | NAMES - OFTEN_LOCALS | MODULES)
+        self.found |= set(re.findall(r"\w+", text)) & (
+            suspects.ANYWHERE | suspects.NAMES - suspects.OFTEN_LOCALS | suspects.MODULES
+        )
+        if magic.func.attr in suspects.SHELL:
+            line = magic.args[0].value if magic.args and isinstance(magic.args[0], ast.Constant) else ""
+            self.found |= set() if suspects.SHELL_LINE.fullmatch(line) else {"another program"}
+        elif magic.args[0].value in ("time", "timeit"):
+            self.at(re.sub(r"^\s*(-\w+\s*\d*\s+)*", "", text))
+
+
+def _locals(node):
+    """The names that a function, a class or a comprehension has for itself."""
+    inside = [*_outside_functions(node)]
+    inside += [part for each in getattr(node, "generators", ()) for part in ast.walk(each.target)]
+    shared = {name for part in inside if isinstance(part, ast.Global | ast.Nonlocal) for name in part.names}
+    stored = {part.id for part in inside if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)}
+    return (stored - shared) | {part.arg for part in inside if isinstance(part, ast.arg)}
+
+
+def _is_module(full):
+    return len(full) == 1 or ".".join(full) in sys.modules
+
+
+def _is_class_of(node):
+    """Whether this is type(x) or x.__class__, of anything but the object itself."""
+    of = node.args[0] if isinstance(node, ast.Call) and _path(node.func) == ["type"] and len(node.args) == 1 else None
+    of = node.value if isinstance(node, ast.Attribute) and node.attr == "__class__" else of
+    return of is not None and _path(of) != ["self"]
+
+
+def _joined(node):
+    """The text of "a" + "b", "" for other sums."""
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        parts = _joined(node.left), _joined(node.right)
+        return "".join(parts) if all(parts) else ""
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
 
 
 def _is_installed(module):
@@ -232,4 +303,4 @@ def _is_harmless_magic(node):
     ):
         return False
     named = node.args[0].value if node.args and isinstance(node.args[0], ast.Constant) else ""
-    return called.attr in SHELL or (called.attr in ("run_line_magic", "run_cell_magic") and named in MAGICS)
+    return called.attr in suspects.SHELL or (called.attr in ("run_line_magic", "run_cell_magic") and named in suspects.MAGICS)
