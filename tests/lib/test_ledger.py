@@ -4,6 +4,7 @@ import csv
 import dataclasses
 
 import pytest
+import torch
 
 from course_lib import ledger, records
 from course_lib.ledger.finding import FAILS, HOLDS, NOT_RUN, OPEN, UNTESTABLE, WRONG
@@ -19,11 +20,12 @@ def found(claim, results):
     return ledger.finding(next(c for c in ledger.CLAIMS if c.id == claim), results)
 
 
-def turned(results, lesson, metric, factor, **knobs):
-    """The same results, with one metric of a lesson multiplied."""
+def turned(results, lesson, metric, factor, **chosen):
+    """The same results, with one metric of a lesson multiplied, where variant and knobs are the chosen ones."""
     made = []
     for r in results:
-        if r.lesson.startswith(lesson) and metric in r.values and all(r.knobs.get(k) == v for k, v in knobs.items()):
+        known = {"variant": r.variant, **r.knobs}
+        if r.lesson.startswith(lesson) and metric in r.values and all(known.get(k) == v for k, v in chosen.items()):
             r = dataclasses.replace(r, values=r.values | {metric: [factor * value for value in r.values[metric]]})
         made.append(r)
     return made
@@ -67,23 +69,65 @@ def test_half_a_lesson_is_no_error(lesson):
 
 
 @pytest.mark.parametrize(
-    ("claim", "lesson", "metric", "factor", "knobs", "verdict"),
+    ("claim", "lesson", "metric", "factor", "chosen", "verdict"),
     [
+        ("A2", "30", "speedup", 10.0, {}, HOLDS),
         ("A3", "11", "speedup", 0.1, {}, WRONG),
         ("A4", "11", "accuracy_gained", -9.0, {}, FAILS),
+        ("A5", "12", "before", 0.01, {}, "holds when you choose well"),
+        ("A6", "50", "fewer_than_SGD", -1.0, {}, FAILS),
         ("B1", "20", "wait share", 0.1, {}, FAILS),
         ("B2", "11", "speedup", 50.0, {}, HOLDS),
         ("B3", "40", "macs", 2.5, {"method": "removed channels"}, FAILS),
         ("B5", "50", "fewer_than_SGD", 0.1, {}, FAILS),
+        ("B6", "50", "failed", 0.0, {}, FAILS),
+        ("B7", "31", "simulated_efficiency", 0.1, {}, FAILS),
+        ("B7", "31", "simulated_efficiency", 10.0, {}, HOLDS),
+        ("B8", "31", "simulated_efficiency", 100.0, {"way": "hierarchical, 8 buckets overlap"}, FAILS),
         ("B9", "31", "bytes_sent", 40.0, {"method": "1 bit"}, FAILS),
+        ("B10", "20", "wait share", 20.0, {}, FAILS),
+        ("B11", "90", "speedup", 10.0, {}, HOLDS),
+        ("B11", "90", "speedup", 0.1, {}, FAILS),
+        ("B12", "51", "saved", 0.0, {}, FAILS),
+        ("B13", "31", "bytes_a_parameter", 0.1, {}, HOLDS),
+        ("B14", "90", "speedup", 10.0, {}, HOLDS),
+        ("B14", "90", "speedup", 0.1, {}, FAILS),
+        ("C2", "42", "accuracy", 1.5, {"arm": "teacher, T = 4, reverse"}, HOLDS),
         ("C7", "01", "throughput", 1000.0, {}, FAILS),
         ("D1", "11", "speedup", 50.0, {}, HOLDS),
+        ("D2", "41", "speedup", 100.0, {}, HOLDS),
+        ("D2", "41", "speedup", 0.01, {}, FAILS),
         ("D3", "40", "speedup", 0.1, {"net": "half the channels"}, FAILS),
+        ("D4", "20", "throughput", 100.0, {"variant": "plain"}, FAILS),
+        ("D4", "20", "throughput", 0.1, {"variant": "cached, by batches"}, HOLDS),
+        ("D5", "42", "accuracy", 0.1, {"arm": "2,000 pseudo-labels"}, FAILS),
+        ("D7", "51", "accuracy", 0.1, {"variant": "random"}, HOLDS),
+        ("D7", "51", "accuracy", 3.0, {"variant": "random"}, OPEN),
+        ("D8", "80", "price_ratio", 0.01, {}, HOLDS),
+        ("D8", "80", "overhead", 10.0, {}, FAILS),
     ],
 )
-def test_other_records_have_another_verdict(claim, lesson, metric, factor, knobs, verdict):
-    before, after = found(claim, SHIPPED), found(claim, turned(SHIPPED, lesson, metric, factor, **knobs))
+def test_other_records_have_another_verdict(claim, lesson, metric, factor, chosen, verdict):
+    before, after = found(claim, SHIPPED), found(claim, turned(SHIPPED, lesson, metric, factor, **chosen))
     assert after.verdict == verdict and after != before
+
+
+def test_a_point_of_accuracy_lost_is_too_much_however_fast():
+    lost = [r if "lost" not in r.values else dataclasses.replace(r, values=r.values | {"lost": [1.0, 1.1]}) for r in SHIPPED]
+    assert found("B14", turned(lost, "90", "speedup", 10.0)).verdict == FAILS
+
+
+def test_a_small_net_that_is_as_accurate_would_be_seen():
+    equal = turned(SHIPPED, "40", "accuracy", 1.5, method="depthwise separable")
+    assert found("B4", equal).verdict == FAILS, "as accurate, but not small enough"
+    assert found("B4", turned(equal, "40", "bytes", 0.1, method="depthwise separable")).verdict == HOLDS
+
+
+def test_the_listings_are_run_on_the_weights(monkeypatch):
+    given = {"C3": (torch.ones(100), FAILS), "C4": (torch.linspace(-200, 200, 99), HOLDS), "C5": (torch.ones(100), HOLDS)}
+    for claim, (weights, verdict) in given.items():
+        monkeypatch.setattr(ledger.smaller, "_weights", lambda weights=weights: weights)
+        assert found(claim, SHIPPED).verdict == verdict, claim
 
 
 def test_records_that_are_no_pairs_say_so_and_keep_the_others():
