@@ -17,9 +17,10 @@ from torch.utils.flop_counter import flop_registry
 
 from course_lib import data
 
-# A little wider than in the notebook, so that no answer that passes there on its pictures fails here on others by luck:
-# from seed to seed, the accuracy of one answer has a standard deviation of about 2 points.
-FLOOR, READS, LOST, STEPS, FLOPS, BYTES = 0.63, 0.2, 0.02, 157, 4.2e9, 14_280
+# Wider than in the notebook, so that no answer that passes there on its pictures fails here on others by luck. From seed to
+# seed, the accuracy of one answer has a standard deviation of about 2 points, of 5 on 100 pictures; what one packing loses,
+# of about 1. LEARNED is what the notebook asks more than 0.5 of, and READS what it asks more than 0.3 of.
+FLOOR, LEARNED, READS, LOST, STEPS, FLOPS, BYTES = 0.63, 0.35, 0.2, 0.04, 157, 4.2e9, 14_280
 LABELS = {}  # {pictures as text: their labels}
 
 
@@ -65,26 +66,26 @@ class Work(TorchDispatchMode):
 
 @contextmanager
 def steps():
-    """Counts, in the list that it yields, the calls of backward and those of optimizers' steps."""
-    counts, before = [0, 0], (torch.autograd.backward, torch.autograd.grad)
+    """Counts, in the list that it yields, the backward passes and the optimizers' steps.
 
-    def counting(function):
-        def call(*args, **kwargs):
-            counts[0] += 1
-            return function(*args, **kwargs)
+    All backward passes go through one function, also those of somebody who took torch.autograd.backward along before.
+    """
+    counts, before = [0, 0], torch.autograd._engine_run_backward
 
-        return call
+    def counting(*args, **kwargs):
+        counts[0] += 1
+        return before(*args, **kwargs)
 
     def stepped(*_):
         counts[1] += 1
 
     hook = register_optimizer_step_post_hook(stepped)
-    torch.autograd.backward, torch.autograd.grad = map(counting, before)
+    torch.autograd._engine_run_backward = counting
     try:
         yield counts
     finally:
         hook.remove()
-        torch.autograd.backward, torch.autograd.grad = before
+        torch.autograd._engine_run_backward = before
 
 
 def labels_of(model, asked):
@@ -118,11 +119,11 @@ def reads(got, expected, shown, labels, asked, seed):
 
 
 def few_steps(got, expected, shown, labels, asked, seed):
-    return share(got[0], asked) > 0.5 and 1 <= got[1] <= STEPS
+    return share(got[0], asked) > LEARNED and 1 <= got[1] <= STEPS
 
 
 def few_flops(got, expected, shown, labels, asked, seed):
-    return share(got[0], asked) > 0.5 and got[3] < got[2] <= FLOPS
+    return share(got[0], asked) > LEARNED and got[3] < got[2] <= FLOPS
 
 
 def twice(answers, shown, labels, asked, seed, before):
@@ -197,7 +198,7 @@ def packing(answers, shown, labels, asked, seed):
 
 def kept(got, expected, shown, labels, asked, seed):
     unpacked, packed = (share(read, asked) for read in got)
-    return unpacked > 0.5 and packed >= unpacked - LOST
+    return unpacked > LEARNED and packed >= unpacked - LOST
 
 
 def size(answers, shown, labels, asked, seed):
