@@ -4,7 +4,7 @@ Every bar was recorded. A stack whose combination is not in the records is said 
 """
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import ipywidgets as widgets
 
@@ -232,8 +232,9 @@ def _told(bars: Sequence[tuple[str, records.Result]]) -> str:
 
 
 def _cell(result: records.Result, metric: str) -> str:
-    values: Mapping = result.values
-    return span(result.median(metric), *pts.interval(values[metric]), result.units[metric]) if metric in values else "-"
+    if metric not in result.values:
+        return "-"
+    return span(result.median(metric), *pts.interval(result.values[metric]), result.units[metric])
 
 
 def _said(chosen: frozenset) -> str:
