@@ -14,6 +14,8 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
+from course_lib.store import write_whole
+
 CHECKOUT = Path(__file__).resolve().parent.parent
 EXERCISES = CHECKOUT / "exercises"
 STUB = 'raise NotImplementedError("no answer yet")'  # what stands in an answer cell until there is an answer
@@ -260,17 +262,7 @@ def _keep(path, content):
 
 
 def _write(path, notebook):
-    """Write the notebook in one step: after a crash the old file is there, or the new one, and never half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(unfinished, "wb") as file:
-            file.write(json.dumps(notebook, indent=1).encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    write_whole(path, json.dumps(notebook, indent=1).encode() + b"\n")
 
 
 def _shown(path):

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from course_lib.store import Line, Store
+from course_lib.store import Line, Store, write_whole
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 REFERENCE = Path(__file__).resolve().parent / "reference"
@@ -206,16 +206,7 @@ def promote(results: Iterable[Result], folder: Path = REFERENCE) -> Path:
     lessons = {result.lesson for result in fresh}
     kept = [result for result in Store(path, Result).read() if result.lesson not in lessons]
     lines = [result.to_json() + "\n" for result in sorted(kept + fresh, key=lambda result: result.lesson)]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(unfinished, "w", encoding="utf-8", newline="\n") as file:
-            file.writelines(lines)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    write_whole(path, "".join(lines).encode())
     return path
 
 

@@ -1,5 +1,7 @@
 """An append-only file with one JSON object a line, safe for several processes at once and for a crash within a line.
 
+Beside it, `write_whole`, for files that are written at one go.
+
 A line is written whole, under a lock. A line that a crash cut off is left out when reading, with a warning, and cleared
 away by the next append, so that it never spoils the line after it.
 """
@@ -91,6 +93,20 @@ class Store:
         else:
             file.truncate(start)
             warnings.warn(f"{self.path}: cleared away a last line that a crash had cut off", stacklevel=3)
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file in one step: after a crash the old one is there, or the new one, and never half of it. Makes its folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(unfinished, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

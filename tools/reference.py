@@ -23,7 +23,7 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from tqdm.auto import tqdm
 
 from course_lib import device, records
-from course_lib.store import Store
+from course_lib.store import Store, write_whole
 from tools import hygiene
 from tools.strip import write_stripped
 
@@ -105,9 +105,7 @@ def recorded(unfinished: Path = UNFINISHED) -> dict[str, str]:
 
 
 def _note(lesson: str, digest: str, unfinished: Path) -> None:
-    part = unfinished.with_suffix(".part")
-    part.write_text(json.dumps(recorded(unfinished) | {lesson: digest}), encoding="utf-8")
-    os.replace(part, unfinished)
+    write_whole(unfinished, json.dumps(recorded(unfinished) | {lesson: digest}).encode())
 
 
 def record_all(paths: list[Path], reference: Path = records.REFERENCE, unfinished: Path = UNFINISHED) -> list[str]:

@@ -5,7 +5,6 @@ styles and pictures are in it, and formulas are MathML, which browsers show by t
 in tools/slide_rules.py. The lesson's records and predictions go into a temporary store, not among one's own.
 """
 
-import os
 import re
 import sys
 import tempfile
@@ -16,6 +15,7 @@ from latex2mathml.converter import convert
 from nbconvert.exporters import SlidesExporter
 
 from course_lib import records
+from course_lib.store import write_whole
 from tools import hygiene, reference, reveal
 from tools.slide_rules import arranged
 
@@ -107,10 +107,8 @@ def main(arguments: list[str]) -> int:
     except reference.LessonFailed as failure:
         print(f"{path.stem}: FAILED, no slides are written. {failure}")
         return 1
-    folder.mkdir(parents=True, exist_ok=True)
-    part, target = folder / f"{path.stem}.part", folder / f"{path.stem}.html"
-    part.write_text(slides(notebook, kit), encoding="utf-8")
-    os.replace(part, target)
+    target = folder / f"{path.stem}.html"
+    write_whole(target, slides(notebook, kit).encode())
     print(f"{target}: open it in a browser. Arrow keys page, S opens the notes, F fills the screen, ? lists the keys")
     return 0
 

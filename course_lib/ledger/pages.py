@@ -2,12 +2,13 @@
 
 import csv
 import html
-import os
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from course_lib.ledger.finding import NOT_RUN, Finding
+from course_lib.store import write_whole
 
 COLUMNS = ("id", "claim", "source", "lesson", "reference figure", "reference verdict", "your figure", "your verdict", "verdict")
 # Signs stand beside the words of a verdict, never instead of them.
@@ -85,10 +86,7 @@ def page(rows: Sequence[Row], reference: str, yours: str) -> str:
 
 def write_csv(rows: Sequence[Row], path: str | Path) -> Path:
     """Write the rows with a line of COLUMNS before them; the file appears whole or not at all. Returns its path."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.part")
-    with part.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([COLUMNS, *(row.cells() for row in rows)])
-    os.replace(part, path)
+    path, text = Path(path), io.StringIO()
+    csv.writer(text).writerows([COLUMNS, *(row.cells() for row in rows)])
+    write_whole(path, text.getvalue().encode())
     return path

@@ -21,7 +21,7 @@ ARROWS = {
     "store": set(),
     "schedules": set(),
     "exercises": set(),
-    "copies": set(),
+    "copies": {"store"},
     "progress": {"copies"},
     "search": set(),
     "data": set(),
@@ -38,7 +38,7 @@ ARROWS = {
     "compress": {"models", "records", "measure", "memory", "intervals"},
     "cost": {"records", "intervals"},
     "interruptions": {"intervals"},
-    "ledger": {"records", "intervals", "compress"},
+    "ledger": {"records", "store", "intervals", "compress"},
     "explore": {"records", "measure", "schedules", "ledger", "device"},
 }
 DRAWING = {"matplotlib", "ipywidgets", "IPython", "traitlets"}

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from course_lib.store import Line, Store
+from course_lib.store import Line, Store, write_whole
 
 
 @dataclass(frozen=True)
@@ -160,3 +160,16 @@ def test_a_full_disk_is_an_error_and_leaves_the_older_lines_whole(store):
     with pytest.warns(UserWarning, match="cleared away"):
         store.append(Note("c", 3))
     assert store.read() == [Note("a", 1), Note("c", 3)]
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "deep" / "file.txt"
+    write_whole(path, b"old")
+
+    def full(*_):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr("os.replace", full)
+    with pytest.raises(OSError, match="no space left"):
+        write_whole(path, b"new")
+    assert path.read_bytes() == b"old" and list(path.parent.iterdir()) == [path]
