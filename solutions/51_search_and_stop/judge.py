@@ -1,7 +1,7 @@
 """The judge of exercise 51; grading/judge.py says how it is used.
 
-Everything is counted by objects that the probes make: who was trained for how long, which epochs were asked for, which
-trials were run.
+Everything is counted by what the probes make: who was trained for how long, which epochs were asked for, which trials were
+run. The counts are in no attribute of what an answer is given, so that none can be set back.
 """
 
 import optuna
@@ -17,24 +17,19 @@ def whole(numbers):
 # 1. Successive halving
 
 
-class Payroll:
-    """Knows every curve, and writes down who was trained for how long."""
-
-    def __init__(self, curves):
-        self.curves, self.paid = curves, dict.fromkeys(curves, 0)
-
-    def __call__(self, setting, epochs):
-        self.paid[setting] += epochs
-        if epochs <= 0 or self.paid[setting] > len(self.curves[setting]):
-            raise AssertionError
-        return self.curves[setting][self.paid[setting] - 1]
-
-
 def halved(answers, curves, rungs, options):
     """The winner, and the epochs paid for the settings, in order of size."""
-    payroll = Payroll({f"s{i}": curve for i, curve in enumerate(curves)})
-    winner = answers.halving(payroll, list(payroll.curves), tuple(rungs), **options)
-    return [winner, whole(sorted(payroll.paid.values()))]
+    curves = {f"s{i}": curve for i, curve in enumerate(curves)}
+    paid = dict.fromkeys(curves, 0)
+
+    def train_further(setting, epochs):
+        paid[setting] += epochs
+        if epochs <= 0 or paid[setting] > len(curves[setting]):
+            raise AssertionError
+        return curves[setting][paid[setting] - 1]
+
+    winner = answers.halving(train_further, list(curves), tuple(rungs), **options)
+    return [winner, whole(sorted(paid.values()))]
 
 
 def winner(answers, *case):
@@ -92,30 +87,20 @@ def too_few(rng):
 # 2. Patience
 
 
-class Training:
-    """An iterator over scores that counts the epochs it was asked for."""
-
-    def __init__(self, scores):
-        self.scores, self.epochs = scores, 0
-
-    def __iter__(self):
-        return self
-
-    def __next__(self):
-        if self.epochs == len(self.scores):
-            raise StopIteration
-        self.epochs += 1
-        return self.scores[self.epochs - 1]
-
-
 def stopped(answers, scores, patience):
-    return whole(answers.patient(Training(scores), patience=patience))
+    return whole(answers.patient((score for score in scores), patience=patience))
 
 
 def epochs_trained(answers, scores, patience):
-    training = Training(scores)
-    answers.patient(training, patience=patience)
-    return training.epochs
+    asked = []
+
+    def training():
+        for score in scores:
+            asked.append(score)
+            yield score
+
+    answers.patient(training(), patience=patience)
+    return len(asked)
 
 
 def rise_and_fall(rng, low=0.0):
@@ -207,18 +192,6 @@ def seeds(rng):
 # 4. After the kill
 
 
-class Objective:
-    """Remembers every x that it was asked to try."""
-
-    def __init__(self):
-        self.tried = []
-
-    def __call__(self, trial):
-        x = trial.suggest_float("x", 0.0, 1.0)
-        self.tried.append(x)
-        return x
-
-
 def killed(seed, finished, failed, lost):
     """A study as a kill leaves it, with the values of its finished, failed and lost trials; x above 0.9 is pruned."""
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed), pruner=optuna.pruners.NopPruner())
@@ -240,16 +213,21 @@ def count(study, *states):
 
 def resumed(answers, seed, finished, failed, lost, total, calls):
     """For each call: the values tried in it; and how many trials are finished, failed, and neither."""
-    study, objective, found = killed(seed, finished, failed, lost), Objective(), []
+    study, tried, found = killed(seed, finished, failed, lost), [], []
+
+    def objective(trial):
+        tried.append(trial.suggest_float("x", 0.0, 1.0))
+        return tried[-1]
+
     for _ in range(calls):
-        before = len(objective.tried)
+        before = len(tried)
         answers.resume(study, objective, total)
         states = [
             count(study, TrialState.COMPLETE, TrialState.PRUNED),
             count(study, TrialState.FAIL),
             count(study, TrialState.RUNNING, TrialState.WAITING),
         ]
-        found.append([objective.tried[before:], states])
+        found.append([tried[before:], states])
     return found
 
 
