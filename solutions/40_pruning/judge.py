@@ -252,7 +252,9 @@ def task(seed, kind, momentum):
 
 
 def flat(net):
-    return torch.cat([parameter.detach().flatten() for parameter in net.parameters()])
+    """All weights in a row, by name: torch.nn.utils.prune leaves the parameters of a layer in another order."""
+    weights = dict(net.named_parameters())
+    return torch.cat([weights[name].detach().flatten() for name in ("0.weight", "0.bias", "2.weight", "2.bias")])
 
 
 def repaired(answers, seed, kind, momentum):
@@ -295,7 +297,7 @@ def at_each_pass(answers, seed, kind, momentum):
     """The largest masked weight at each forward pass, and how often the net is right in the end."""
     net, masks, optimizer, batches = task(seed, kind, momentum)
     seen, mask = [], masks["0.weight"]
-    net.register_forward_pre_hook(lambda *_: seen.append(net[0].weight.detach()[~mask].abs().max()))
+    net[0].register_forward_hook(lambda *_: seen.append(net[0].weight.detach()[~mask].abs().max()))
     answers.repair(net, masks, optimizer, batches)
     passes = list(seen)
     with torch.no_grad():
