@@ -818,6 +818,239 @@ def plan(rows, most_lost):
     return ranked[0][2]
 """
 
+CROP_FLIP_BY_MASK = """
+def crop_flip(pixels, tops, lefts, flips, side):
+    B, C, H, W = pixels.shape
+    inside = lambda start, size: ((torch.arange(size) >= start[:, None]) & (torch.arange(size) < start[:, None] + side))
+    mask = inside(tops, H)[:, None, :, None] & inside(lefts, W)[:, None, None, :]
+    cut = pixels[mask.expand(B, C, H, W)].view(B, C, side, side)
+    out = cut.clone()
+    out[flips] = cut[flips].flip(-1)
+    return out
+"""
+
+DDP_PACK_IN_DOUBLE = """
+def pack(model, samples):
+    out = torch.zeros(sum(p.numel() for p in model.parameters()) + 1, dtype=torch.float64)
+    at = 0
+    for p in model.parameters():
+        if p.grad is not None:
+            out[at : at + p.numel()] = p.grad.reshape(-1).double() * samples
+        at += p.numel()
+    out[-1] = samples
+    return out
+
+
+def unpack(model, total):
+    mean = total[:-1] / total[-1]
+    for p, part in zip(model.parameters(), mean.split([p.numel() for p in model.parameters()])):
+        if p.grad is None:
+            p.grad = torch.zeros_like(p)
+        p.grad.copy_(part.view(p.shape))
+"""
+
+DDP_READER_OF_TWO_LAYERS = """
+class Reader(nn.Module):
+    def __init__(self, hidden=16, classes=2):
+        super().__init__()
+        self.lstm = nn.LSTM(1, hidden, num_layers=2, batch_first=True)
+        self.head = nn.Sequential(nn.ReLU(), nn.Linear(hidden, classes))
+
+    def forward(self, x):
+        out, _ = self.lstm(x.reshape(*x.shape, 1))
+        return self.head(out)[:, -1, :]
+"""
+
+SCALING_OTHER_HALVES = """
+def all_reduce(ranks):
+    # the other way round: a rank keeps the half that is numbered contrary to its bit
+    own = [list(range(ranks)) for _ in range(ranks)]
+    halving, bit = [], ranks >> 1
+    while bit:
+        step = []
+        kept = []
+        for r in range(ranks):
+            half = len(own[r]) // 2
+            low, high = own[r][:half], own[r][half:]
+            keep, give = (low, high) if r & bit else (high, low)
+            step += [Send(r, r ^ bit, c, True) for c in give]
+            kept.append(keep)
+        own = kept
+        halving.append(step)
+        bit >>= 1
+    doubling = [[Send(s.target, s.source, s.chunk, False) for s in step] for step in reversed(halving)]
+    return halving + doubling
+"""
+
+SCALING_WHOLE_BYTES = """
+def bytes_a_rank(parameters, activations, ranks, stage):
+    parts = [2, 2, 12]
+    held = 0
+    for place, part in enumerate(reversed(parts)):
+        mine = part * parameters
+        held += math.ceil(mine / ranks) if place < stage else mine
+    return held + activations
+
+
+def smallest_stage(parameters, activations, ranks, memory):
+    return next((s for s in range(4) if bytes_a_rank(parameters, activations, ranks, s) <= memory), None)
+"""
+
+KEEP_CHANNELS = """
+def keep_channels(weight, bias, following, keep):
+    keep = torch.as_tensor(keep)
+    C = weight.shape[0]
+    grouped = following.reshape(following.shape[0], C, -1, *following.shape[2:])
+    return (weight.index_select(0, keep), bias.index_select(0, keep), grouped.index_select(1, keep).flatten(1, 2))
+"""
+
+MACS_FROM_FLOPS = """
+def count_macs(model, example):
+    from torch.utils.flop_counter import FlopCounterMode
+    was = {m: m.training for m in model.modules()}
+    model.eval()
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model(example)
+    for m, mode in was.items():
+        m.training = mode
+    return counter.get_total_flops() // 2 // len(example)
+"""
+
+STORED = """
+def stored(rows, columns, nonzeros, form):
+    import math
+    places = rows * columns
+    return {"dense": 4 * places, "csr": nonzeros * 8 + (rows + 1) * 4, "bitmap": nonzeros * 4 + math.ceil(places / 8)}[form]
+
+
+def break_even(rows, columns, form):
+    if form == "dense":
+        return 0
+    room = stored(rows, columns, 0, "dense") - stored(rows, columns, 0, form) - 1
+    return max(0, room // (8 if form == "csr" else 4))
+"""
+
+REPAIR_BY_PRUNE = """
+from torch.nn.utils import prune
+
+def repair(model, masks, optimizer, batches):
+    layers = [(model.get_submodule(name.rpartition(".")[0]), name.rpartition(".")[2], mask) for name, mask in masks.items()]
+    for layer, name, mask in layers:
+        prune.custom_from_mask(layer, name, mask)
+    model.train()
+    for x, y in batches:
+        optimizer.zero_grad()
+        F.cross_entropy(model(x), y).backward()
+        optimizer.step()
+    for layer, name, _ in layers:
+        prune.remove(layer, name)
+"""
+
+REPAIR_BY_HOOK = """
+def repair(model, masks, optimizer, batches):
+    def clean(*_):
+        for name, mask in masks.items():
+            model.get_parameter(name).data[~mask] = 0.0
+    hook = model.register_forward_pre_hook(clean)
+    for x, y in batches:
+        optimizer.zero_grad()
+        F.cross_entropy(model(x), y).backward()
+        optimizer.step()
+    clean()
+    hook.remove()
+"""
+
+AFFINE = """
+def scale_and_zero(low, high, bits=8):
+    low, high = min(low, 0), max(high, 0)
+    top = 2**bits - 1
+    scale = float(high - low) / top
+    return scale, int(min(max(-low / scale + 0.5, 0), top))
+
+
+def to_whole(x, scale, zero, bits=8):
+    return (x * (1 / scale) + zero).round().clamp(0, 2**bits - 1).byte()
+
+
+def to_float(whole, scale, zero):
+    return scale * (whole.to(torch.int32) - zero).to(torch.float32)
+"""
+
+ROUND_CHANNELS = """
+def round_channels(weight, bits=8):
+    top = 2 ** (bits - 1) - 1
+    w = weight.double()
+    scales = w.flatten(1).abs().amax(1) / top
+    scales[scales == 0] = 1.0
+    whole = (w / scales.reshape(-1, *[1] * (w.dim() - 1))).round()
+    return whole.to(torch.int8), scales.float()
+"""
+
+BINARIZE = """
+def binarize(weight):
+    with torch.no_grad():
+        scale = weight.abs().mean(1, keepdim=True)
+        rounded = (2 * (weight >= 0) - 1) * scale
+    return rounded + weight - weight.detach()
+"""
+
+DISTILLATION_LOSS = """
+def distillation_loss(student, labels, teacher, temperature, weight):
+    with torch.no_grad():
+        target = (teacher / temperature).softmax(1)
+    soft = F.kl_div((student / temperature).log_softmax(1), target, reduction="batchmean")
+    return torch.lerp(F.cross_entropy(student, labels), temperature**2 * soft, weight)
+"""
+
+ARMS = """
+def arms(few, labels, more, said, temperature):
+    eye = torch.eye(said.shape[-1])
+    def both(t):
+        return torch.cat((few, more), dim=0), torch.cat((eye[labels], t), dim=0)
+    soft, top = F.softmax(said / temperature, -1), eye[said.max(1).indices]
+    return dict(soft=both(soft), pseudo=both(top), labels=(few.clone(), eye[labels]))
+"""
+
+HALVING = """
+def halving(train_further, settings, rungs, keep=3):
+    alive = list(range(len(settings)))
+    trained = 0
+    for level, rung in enumerate(rungs):
+        if level:
+            alive = alive[: max(1, len(alive) // keep)]
+        score = {i: train_further(settings[i], rung - trained) for i in alive}
+        trained = rung
+        alive.sort(key=lambda i: (-score[i], i))
+    return settings[alive[0]]
+"""
+
+PATIENT = """
+def patient(scores, patience):
+    best, kept, trained, waited = float("-inf"), 1, 0, 0
+    while waited < patience:
+        try:
+            score = next(scores)
+        except StopIteration:
+            break
+        trained += 1
+        if score > best:
+            best, kept, waited = score, trained, 0
+        else:
+            waited += 1
+    return trained, kept
+"""
+
+RESUME_BY_CALLBACK = """
+from optuna.study import MaxTrialsCallback
+def resume(study, objective, total):
+    done = (TrialState.COMPLETE, TrialState.PRUNED)
+    for t in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        study.tell(t.number, state=TrialState.FAIL)
+        study.enqueue_trial(t.params)
+    if len(study.get_trials(states=done)) < total:
+        study.optimize(objective, callbacks=[MaxTrialsCallback(total, states=done)])
+"""
+
 RIGHT = {
     "90_capstone": {
         "answer_train": [READER_BY_HAND, READER_SGD],
@@ -860,32 +1093,50 @@ RIGHT = {
     },
     "40_pruning": {
         "answer_masks": [GLOBAL_MASKS],
-        "answer_macs": [COUNT_MACS],
-        "answer_repair": [REPAIR],
+        "answer_macs": [COUNT_MACS, MACS_FROM_FLOPS],
+        "answer_repair": [REPAIR, REPAIR_BY_PRUNE, REPAIR_BY_HOOK],
+        "answer_channels": [KEEP_CHANNELS],
+        "answer_stored": [STORED],
     },
-    "41_quantization": {"answer_pack": [NIBBLES], "answer_cut": [BEST_CUT]},
-    "42_distillation": {"answer_kl": [KL], "answer_ask": [ASK]},
-    "51_search_and_stop": {"answer_mean_of": [MEAN_OF], "answer_resume": [RESUME]},
+    "41_quantization": {
+        "answer_pack": [NIBBLES],
+        "answer_cut": [BEST_CUT],
+        "answer_affine": [AFFINE],
+        "answer_channels": [ROUND_CHANNELS],
+        "answer_binarize": [BINARIZE],
+    },
+    "42_distillation": {
+        "answer_kl": [KL],
+        "answer_ask": [ASK],
+        "answer_loss": [DISTILLATION_LOSS],
+        "answer_arms": [ARMS],
+    },
+    "51_search_and_stop": {
+        "answer_mean_of": [MEAN_OF],
+        "answer_resume": [RESUME, RESUME_BY_CALLBACK],
+        "answer_halving": [HALVING],
+        "answer_patient": [PATIENT],
+    },
     "20_data_loading": {
         "answer_wait_share": [WAIT_SHARE],
         "answer_getitems": [GETITEMS],
         "answer_draws": [DRAWS_1, DRAWS_2],
         "answer_shards": [SHARDS],
-        "answer_crop_flip": [CROP_FLIP],
+        "answer_crop_flip": [CROP_FLIP, CROP_FLIP_BY_MASK],
     },
     "30_ddp": {
         "answer_share": [DDP_SHARE_1, DDP_SHARE_2],
         "answer_buckets": [DDP_BUCKETS],
-        "answer_pack": [DDP_PACK],
+        "answer_pack": [DDP_PACK, DDP_PACK_IN_DOUBLE],
         "answer_partial": [DDP_PARTIAL],
-        "answer_reader": [DDP_READER],
+        "answer_reader": [DDP_READER, DDP_READER_OF_TWO_LAYERS],
     },
     "31_scaling": {
         "answer_fit": [SCALING_FIT],
-        "answer_all_reduce": [SCALING_ALL_REDUCE],
+        "answer_all_reduce": [SCALING_ALL_REDUCE, SCALING_OTHER_HALVES],
         "answer_top_k": [SCALING_TOP_K],
         "answer_one_forward_one_backward": [SCALING_ONE_FORWARD_ONE_BACKWARD],
-        "answer_bytes_a_rank": [SCALING_BYTES_A_RANK],
+        "answer_bytes_a_rank": [SCALING_BYTES_A_RANK, SCALING_WHOLE_BYTES],
     },
     "50_adaptive_learning_rates": {
         "answer_adamw": [RATES_ADAMW],
