@@ -45,7 +45,10 @@ class Judged:
         """The checks that fail in the test cell with its hidden tests."""
         ran = self.kernel.run(self.tests[test], expressions={"results": "check.results"}, quiet=True)
         passed = {what for what, _, whether in ast.literal_eval(ran.values["results"]) if whether}
-        return set(questions.worth(self.tests[test])) - passed
+        return set(self.checks(test)) - passed
+
+    def checks(self, test):
+        return questions.worth(self.tests[test])
 
     def with_answer(self, name, code):
         """Put `code` in the place of an answer cell."""
@@ -95,7 +98,7 @@ def test_the_solution_raises_nothing_that_shows_a_broken_probe(judged):
 
 def test_wrong_answers_are_denied_for_what_is_wrong_with_them(judged):
     """At least one check that the notebook's tests fail is denied, and none that they pass: half an answer keeps its half."""
-    right = solutions(judged.exercise)
+    right, partial = solutions(judged.exercise), set()
     for name, wrong in WRONG[judged.exercise].items():
         test = name.replace("answer_", "test_")
         for number, code in enumerate(wrong):
@@ -103,8 +106,10 @@ def test_wrong_answers_are_denied_for_what_is_wrong_with_them(judged):
             failed, denied = judged.failed(test), judged.denied(test)
             assert failed & denied, f"{name}, wrong answer {number}: its tests fail {failed}, the judge denies {denied}"
             assert denied <= failed, f"{name}, wrong answer {number}: passes its tests but not the judge: {denied - failed}"
+            partial |= {test} if failed < set(judged.checks(test)) else set()
         judged.with_answer(name, right[name])
         assert not judged.denied(test), f"{name}: the right answer after the wrong ones"
+    assert len(partial) >= min(4, len(WRONG[judged.exercise])), f"half an answer earns half its points only in {partial}"
 
 
 def test_right_answers_in_another_style_are_right(judged):
