@@ -180,7 +180,7 @@ def test_the_simulation_agrees_with_dalys_formula(interval):
 def test_without_interruptions_only_the_saves_are_added():
     assert math.isclose(interruptions.expected_time(100, 10, 1, 5, 1e12), 110, rel_tol=1e-6)
     assert np.allclose(interruptions.simulate(50, 20, 2, 5, 1e12, runs=3), 56)
-    assert math.isclose(interruptions.expected_time(1.1, 0.1, 1, 0, 1e12), 12.1, rel_tol=1e-6)  # 11 stretches, not 12
+    assert math.isclose(interruptions.expected_time(2.1, 0.3, 1, 0, 1e12), 9.1, rel_tol=1e-6)  # 7 stretches, not 8
 
 
 def test_youngs_interval_lies_near_the_best():
