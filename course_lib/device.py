@@ -64,8 +64,13 @@ def seed_everything(seed: int) -> None:
 
 def generator_state(device: str | torch.device) -> dict:
     """Return the state of Python's, NumPy's and torch's generators (the CPU's and that of `device`), to be kept."""
+    version, words, gauss = random.getstate()
     name, keys, *rest = np.random.get_state()
-    state = {"python": random.getstate(), "numpy": (name, keys.tolist(), *rest), "torch": torch.get_rng_state()}
+    state = {  # tensors, as reading 600 numbers one by one takes longer than the rest of a small checkpoint
+        "python": (version, torch.tensor(words), gauss),
+        "numpy": (name, torch.from_numpy(keys.astype(np.int64)), *rest),
+        "torch": torch.get_rng_state(),
+    }
     if torch.device(device).type == "cuda":
         state["cuda"] = torch.cuda.get_rng_state(device)
     return state
@@ -73,8 +78,10 @@ def generator_state(device: str | torch.device) -> dict:
 
 def set_generator_state(state: dict, device: str | torch.device) -> None:
     """Set the generators as `generator_state` found them."""
-    random.setstate(state["python"])
-    np.random.set_state(state["numpy"])
+    version, words, gauss = state["python"]
+    random.setstate((version, tuple(words.tolist()), gauss))
+    name, keys, *rest = state["numpy"]
+    np.random.set_state((name, keys.tolist(), *rest))
     torch.set_rng_state(state["torch"])
     if torch.device(device).type == "cuda" and "cuda" in state:
         torch.cuda.set_rng_state(state["cuda"], device)
