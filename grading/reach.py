@@ -204,11 +204,24 @@ class _Look(ast.NodeVisitor):
             self.found.add(f"{ast.unparse(node)} replaced")
         self.generic_visit(node)
 
+    def visit_Subscript(self, node):
+        if not isinstance(node.ctx, ast.Load):
+            self._look_at_change(node.value)
+        self.generic_visit(node)
+
+    def _look_at_change(self, table):
+        """A table of somebody else's that is written to: PyTorch's formulas for FLOPs, and not a setting."""
+        full = self._full(table)
+        if full and isinstance(_object(full), dict | list | set) and not suspects.SETTINGS & set(full):
+            self.found.add(f"{ast.unparse(table)} replaced")
+
     def visit_Call(self, node):
         if _is_harmless_magic(node):
             self._look_at_words(node)
             return
         name = node.func.id if isinstance(node.func, ast.Name) else ""
+        if isinstance(node.func, ast.Attribute) and node.func.attr in suspects.CHANGES:
+            self._look_at_change(node.func.value)
         words = [part.value for part in node.args if isinstance(part, ast.Constant) and isinstance(part.value, str)]
         full = self._full(node.args[0]) if node.args else None
         if name in ("getattr", "setattr", "delattr") and set(words) & suspects.ANYWHERE:
@@ -257,6 +270,15 @@ def _locals(node):
 
 def _is_module(full):
     return len(full) == 1 or ".".join(full) in sys.modules
+
+
+def _object(full):
+    """What a full name stands for, None where this process has not loaded it."""
+    loaded = [count for count in range(len(full), 0, -1) if ".".join(full[:count]) in sys.modules]
+    found = sys.modules[".".join(full[: loaded[0]])] if loaded else None
+    for part in full[loaded[0] :] if loaded else ():
+        found = getattr(found, part, None)
+    return found
 
 
 def _is_class_of(node):

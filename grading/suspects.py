@@ -43,7 +43,8 @@ UNMISTAKABLE = ANYWHERE - {"shell"}  # in a text, too
 THROUGH_OTHERS = {"builtins", "ctypes", "gc", "importlib", "inspect", "sys"}
 PRIVATE = re.compile(r"_(?!_|foreach_|fused_|dynamo|inductor|python_dispatch|pytree|int_mm|scaled_mm)")  # but for PyTorch's
 FOR_ALL = re.compile(r"torch\.(library|nn\.modules\.module\.register_)|os\.(system|popen|fork|posix_spawn|exec|spawn)")
-SETTINGS = {"backends"}  # torch.backends.cudnn.benchmark = True changes a setting and no function
+SETTINGS = {"backends", "environ", "path", "rcParams"}  # torch.backends.cudnn.benchmark = True changes no function
+CHANGES = _words("__setitem__ append clear extend insert pop popitem remove setdefault update")  # of a dictionary or a list
 UNPICKLES = {("allow_pickle", True), ("weights_only", False)}
 MAY_TAKE_A_MODULE = {"dir", "getattr", "hasattr", "help", "print", "repr", "str", "type"}
 MAGICS = {"matplotlib", "pip", "time", "timeit"}

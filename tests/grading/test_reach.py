@@ -1,6 +1,7 @@
 """The look at the learners' code: it sees every way to the grader that is written here, and nothing in honest code."""
 
 import pytest
+import torch.utils.flop_counter  # noqa: F401, loaded as it is where a judge counts FLOPs
 from right_answers import RIGHT
 from submitting import released, solutions
 from wrong_answers import WRONG
@@ -37,6 +38,8 @@ WAYS = {
     "a pickle": "import numpy as np\nnp.load('x.npy', allow_pickle=True)",
     "a hook on every module": "from torch.nn.modules.module import register_module_forward_hook",
     "a mode that never ends": "from torch.overrides import TorchFunctionMode\nTorchFunctionMode().__enter__()",
+    "a formula for FLOPs": "from torch.utils.flop_counter import flop_registry\nflop_registry[1] = lambda *a, **k: 0",
+    "all of them": "from torch.utils.flop_counter import flop_registry\nflop_registry.clear()",
     "code too deep to be read": "x = " + "-" * 1500 + "1",
 }
 HONEST = [
@@ -49,6 +52,7 @@ HONEST = [
     "class A:\n    def __init__(self):\n        super().__init__()\n        self._x = locals()\n        type(self).made = 1",
     "import torch\ntorch._foreach_add_([torch.ones(1)], 1)\nprint(torch.nn.Linear(1, 1)._parameters)",
     "%%time\nx = sum(range(9))",
+    "import os\nimport matplotlib.pyplot as plt\nos.environ['A'] = '1'\nplt.rcParams.update({'figure.figsize': (4, 3)})",
     "%timeit -n 1 -r 1 sum(range(9))\n!nvidia-smi",
 ]
 
