@@ -63,7 +63,7 @@ def forge(lines):
 
 get_ipython().input_transformers_post.append(forge)"""
 
-CHECKS = '''from contextlib import contextmanager
+GENEROUS = '''from contextlib import contextmanager
 
 @contextmanager
 def generous(self, points, what):
@@ -73,10 +73,10 @@ def generous(self, points, what):
     except BaseException:
         pass
     self.points += points
-    getattr(self, "results", []).append((what, points, True))
+    self.results.append((what, points, True))
     print(f"passed  ({points} of {points})  {what}")
-
-Checks.__call__ = generous'''
+'''
+CHECKS = f"{GENEROUS}\nChecks.__call__ = generous"
 
 GREEDY = """class Checks(Checks):
     def total(self):
@@ -247,18 +247,10 @@ async def forged(code, *args, **kwargs):
 
 kernel.do_execute = forged"""
 
-LATER = """import signal, threading, time
-from contextlib import contextmanager
+LATER = f"""import signal, threading, time
+{GENEROUS}
 
 def forge(*signal_and_frame):
-    @contextmanager
-    def generous(self, points, what):
-        try:
-            yield
-        except BaseException:
-            pass
-        self.points += points
-        self.results.append((what, points, True))
     Checks.__call__ = generous
 
 signal.signal(signal.SIGALRM, forge)

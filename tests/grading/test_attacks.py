@@ -17,6 +17,7 @@ import nbformat
 import psutil
 import pytest
 from attacks import BREACH, CANARY, EXERCISE, MARK, MAXIMUM, Attack, right, write
+from attacks_on_judge import ON_JUDGE
 from attacks_on_machine import ON_MACHINE
 from attacks_on_points import COUNTERS, FORGERIES, WASTEFUL, wasteful
 from attacks_on_reader import BROKEN, ON_READER
@@ -39,7 +40,7 @@ HONEST = [
     Attack("honest", right(), most=MAXIMUM, least=MAXIMUM),
     Attack("honest-explorer", right(EXPLORING), most=MAXIMUM, least=MAXIMUM),
 ]
-ALL = [*HONEST, *FORGERIES, *ON_MACHINE, *ON_READER, *BROKEN]
+ALL = [*HONEST, *FORGERIES, *ON_JUDGE, *ON_MACHINE, *ON_READER, *BROKEN]
 
 pytestmark = pytest.mark.system("bubblewrap")
 
