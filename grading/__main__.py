@@ -25,6 +25,8 @@ def main():
         grades = grade_folder(folder, protected=not given.unprotected, over=given.overlay, again=given.again, progress=True)
     except ValueError as problem:
         sys.exit(f"Nothing was graded: {problem}")
+    except OSError as problem:  # a full disk, or a folder that may only be read
+        sys.exit(f"Stopped: {problem}. What was graded is kept: the same command goes on from there.")
     except KeyboardInterrupt:
         print("\nStopped. What was graded is kept: the same command goes on from there.", file=sys.stderr)
         sys.exit(130)

@@ -16,8 +16,9 @@ from grading.grader import Grade, Grader
 from grading.journal import Journal, digest_of_exercise, digest_of_submission, digest_of_tools, key_of
 from grading.judge import Judge, seed_of
 from grading.release import SOLUTIONS, exercise_names
-from grading.sandbox import Limits, unavailable
+from grading.sandbox import Limits, remove, unavailable
 
+ROOM = "grading-"
 SECONDS_EACH = 3.0  # of a small submission on one core, while a folder has no figures of its own
 WITHOUT = "To grade people that you trust without it: make grade UNPROTECTED=1, or python -m grading --unprotected"
 
@@ -40,9 +41,33 @@ def grade_folder(folder, *, workers=None, limits=None, protected=True, over=None
             held.enter_context(FileLock(folder / ".grading.lock", timeout=0))
         except Timeout:
             raise ValueError(f"{folder} is being graded already, by another process: wait for it, or end it") from None
-        work = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="grading-")))
+        work = held.enter_context(_room(folder))
         batch = Batch(folder, work, found, limits or Limits(), protected, over)
         return batch.run(workers, again, progress)
+
+
+@contextlib.contextmanager
+def _room(folder):
+    """A temporary folder for all that grading puts aside, to be used under the lock of the class folder.
+
+    Its path stands in a file there, so that what a killed run left, secret tests among it, is cleared by the next one.
+    """
+    note = folder / ".grading.room"
+    if note.is_file():
+        _clear(Path(note.read_text(encoding="utf-8").strip()))
+    room = Path(tempfile.mkdtemp(prefix=ROOM))
+    note.write_text(str(room), encoding="utf-8")
+    try:
+        yield room
+    finally:
+        _clear(room)
+        note.unlink(missing_ok=True)
+
+
+def _clear(room):
+    """Remove such a folder, and nothing else: not what took its place since."""
+    if room.name.startswith(ROOM) and room.is_dir() and not room.is_symlink():
+        remove(room)
 
 
 def _whole(workers):
@@ -55,7 +80,7 @@ class Batch:
     """What grade_folder holds while it runs: what is graded, with what, and {Submission: (Grade, answers)} so far."""
 
     def __init__(self, folder, work, found, limits, protected, over):
-        self.folder, self.found, self.limits, self.protected = folder, found, limits, protected
+        self.folder, self.found, self.limits, self.protected, self.work = folder, found, limits, protected, work
         names = [name for name in exercise_names() if any(one.exercise == name for one in found)]
         self.solutions = overlay.lay(over, work, names) if over else SOLUTIONS
         self.released, self.gradebook = work / "released", folder / "gradebook.db"
@@ -78,7 +103,7 @@ class Batch:
             self._announce(todo, workers)
         self.journal.clean()
         self._write_table()
-        start = functools.partial(_grading, self.folder, self.released, self.solutions, self.limits, self.protected)
+        start = functools.partial(_grading, self.work, self.folder, self.released, self.solutions, self.limits, self.protected)
         patience = 2 * self.limits.total + 60  # the grader keeps its own time; this is for a grader that hangs
         try:
             running = contextlib.closing(crew.run(todo, start, workers, patience))
@@ -152,8 +177,9 @@ class Batch:
 
 
 @contextlib.contextmanager
-def _grading(folder, released, solutions, limits, protected):
+def _grading(work, folder, released, solutions, limits, protected):
     """In a process of the crew: a function of a Submission that returns (Grade, answers)."""
+    tempfile.tempdir = str(work)  # so that all it leaves when it is killed lies in one place
     with Grader(folder, exercise_names(), solutions, limits, protected, released) as grader:
 
         def grade(submission):

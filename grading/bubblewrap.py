@@ -1,8 +1,8 @@
 """The room in which submitted code runs, as bubblewrap builds it: what can be seen there, written there and reached from there.
 
 Seen: the system's programs and libraries, this Python with its packages, and course_lib, all read-only. Written: a home
-and temporary folders in memory, of limited size, and the folder of the kernel's sockets. Reached: nothing, not even the
-network of this machine. Solutions, hidden tests, other submissions and the gradebook are in no place that can be named.
+and temporary folders in memory, of limited size, and nothing on the disk. Reached: nothing, not even the network of this
+machine. Solutions, hidden tests, other submissions and the gradebook are in no place that can be named.
 """
 
 import os
@@ -13,9 +13,13 @@ from functools import cache
 from pathlib import Path
 
 import course_lib
+from grading import seccomp
 
 COURSE_LIB = Path(course_lib.__file__).resolve().parent
 HOME = "/home/learner"
+SOCKETS = "/sockets"  # of the kernel; who is outside finds them through the sandbox's first process
+CONNECTION = "/etc/kernel.json"
+IN_MEMORY = ("/tmp", HOME, "/dev/shm", SOCKETS)  # all that can be written to
 INSTALL = "sudo apt-get install bubblewrap"
 
 # Files of /etc that programs look for: where libraries lie, which time it is. None of them names this machine's people.
@@ -48,19 +52,20 @@ def unavailable():
     )
 
 
-def argv(folder, disk):
+def argv(folder, disk, rules):
     """bwrap and its arguments, to be followed by a command.
 
-    folder: the one folder of this disk that can be written, seen under its own name; disk: bytes that each of the
-    folders in memory may hold.
+    folder: a new one, for the files that are shown in /etc; it has the kernel's connection file, kernel.json. disk: bytes
+    that each of the folders in memory may hold. rules: the number of an open file that holds seccomp.program().
     """
-    memory = [part for place in ("/tmp", HOME, "/dev/shm") for part in ("--size", str(disk), "--tmpfs", place)]
+    memory = [part for place in IN_MEMORY for part in ("--size", str(disk), "--tmpfs", place)]
     return [
         *_walls(),
+        *(("--seccomp", str(rules)) if seccomp.program() else ()),
         *("--proc", "/proc", "--dev", "/dev", *memory),
+        *("--ro-bind", "/dev/null", "/dev/zero"),  # mapped by several processes, it is memory that no limit counts
         *_read_only(),
         *_etc(folder),
-        *("--bind", str(folder / "sockets"), str(folder / "sockets")),
         *("--remount-ro", "/proc", "--remount-ro", "/dev", "--remount-ro", "/"),
         *("--hostname", "sandbox", "--chdir", HOME),
         *(part for name, value in environment(HOME).items() for part in ("--setenv", name, value)),
@@ -135,6 +140,7 @@ def _etc(folder):
     for name, text in WRITTEN_ETC.items():
         (folder / "etc" / name).write_text(text, encoding="utf-8")
         arguments += ["--ro-bind", str(folder / "etc" / name), f"/etc/{name}"]
+    arguments += ["--ro-bind", str(folder / "kernel.json"), CONNECTION]
     for name in FROM_ETC:
         arguments += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
     return arguments

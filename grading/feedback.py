@@ -10,7 +10,12 @@ from grading.pages import escaped, page, table
 def page_of(folder, submission, graded=True):
     """Where the page of a submission is."""
     name = f"{submission.exercise}.html" if graded else "not_graded.html"
-    return folder / "feedback" / submission.student / submission.exercise / name
+    return folder / "feedback" / submission.student / _folder_of(submission.exercise) / name
+
+
+def _folder_of(exercise):
+    """The folder for an exercise's page. One that was handed in as "index.html" must not stand where the index belongs."""
+    return f"{exercise}_" if exercise.endswith((".html", ".part")) else exercise
 
 
 def not_graded(folder, submission, problem):
@@ -20,6 +25,14 @@ def not_graded(folder, submission, problem):
     place.parent.mkdir(parents=True)
     title = f"{submission.exercise or 'Submission'}: not graded"
     replace(place, page(title, f"<p>{escaped(problem)}</p>"))
+
+
+def no_page(folder, submission):
+    """Write the page of a submission that was graded, but whose notebook no page can be made of."""
+    place = page_of(folder, submission)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    words = "It was graded, but its notebook is too large, or too odd, to be shown here. Your points are in the index."
+    replace(place, page(f"{submission.exercise}: graded", f"<p>{words}</p>"))
 
 
 def index(folder, student, grades):
@@ -34,8 +47,8 @@ def index(folder, student, grades):
 def _link(place, grade):
     exercise = grade.exercise
     for name in (f"{exercise}.html", "not_graded.html"):
-        if (place / exercise / name).is_file():
-            address = quote(f"{exercise}/{name}".lstrip("/"), errors="surrogateescape")
+        if (place / _folder_of(exercise) / name).is_file():
+            address = quote(f"{_folder_of(exercise)}/{name}".lstrip("/"), errors="surrogateescape")
             return f'<a href="{address}">{escaped(exercise or "submission")}</a>'
     return escaped(exercise)
 

@@ -4,6 +4,7 @@ Each submission has one kernel, which is gone before the next begins; whatever o
 """
 
 import contextlib
+import signal
 import tempfile
 import time
 import warnings
@@ -15,7 +16,7 @@ from nbgrader.api import Gradebook
 from nbgrader.converters import Autograde, GenerateFeedback
 from nbgrader.converters.base import NbGraderException
 from nbgrader.preprocessors import Execute
-from sqlalchemy.exc import SAWarning
+from sqlalchemy.exc import SAWarning, SQLAlchemyError
 
 from grading import feedback, submissions
 from grading.judge import Judge, seed_of
@@ -23,6 +24,9 @@ from grading.passes import Passes, Tests, name_of
 from grading.reach import reaches
 from grading.release import SOLUTIONS, KeepsReason, converter, database, exercise_names, release, settings, tools_of_this_python
 from grading.sandbox import Kernel, KernelEnded, Limits
+
+PATIENCE = 6  # seconds of this processor, however busy, to read a notebook or to make its page; honest ones take one
+LONGEST_FLAG = 1000  # characters
 
 
 @dataclass(frozen=True)
@@ -105,14 +109,23 @@ class Grader:
             passes = self._run(submission)
             points, found, measured = self._points(submission), passes.questions, passes.measured
             flags += [f"{name} ran out of time" for name in passes.late] + passes.flags
-            converter(GenerateFeedback, self.config, submission.exercise, submission.student).start()
+            flags += self._feedback(submission)
         except (submissions.CannotGrade, KernelEnded) as problem:
             flags.append(f"not graded: {problem}")
             feedback.not_graded(self.folder, submission, str(problem))
-        except NbGraderException:
-            flags.append("graded, but no feedback page could be made of it")
         seconds = round(time.monotonic() - start, 1)
-        return Grade(submission.student, submission.exercise, points, maximum, tuple(flags), seconds, found, measured)
+        short = tuple(flag if len(flag) <= LONGEST_FLAG else f"{flag[:LONGEST_FLAG]}..." for flag in flags)
+        return Grade(submission.student, submission.exercise, points, maximum, short, seconds, found, measured)
+
+    def _feedback(self, submission):
+        """Write the page that the learner gets back; [flag] where that cannot be done."""
+        try:
+            with _at_most(PATIENCE):
+                converter(GenerateFeedback, self.config, submission.exercise, submission.student).start()
+        except (NbGraderException, _TooSlow):
+            feedback.no_page(self.folder, submission)
+            return ["graded, but no feedback page could be made of it"]
+        return []
 
     def _release(self, gradebook):
         try:
@@ -133,9 +146,13 @@ class Grader:
 
     def _stage(self, submission):
         """Put a repaired copy where nbgrader looks for it: the learner's own folder is only read."""
-        notebook = submissions.read(submission, self.exercises)
-        released = self._notebook(self._released, submission.exercise)
-        flags = submissions.repair(notebook, released) + _reaches(notebook, released)
+        try:
+            with _at_most(PATIENCE):
+                notebook = submissions.read(submission, self.exercises)
+                released = self._notebook(self._released, submission.exercise)
+                flags = submissions.repair(notebook, released) + _reaches(notebook, released)
+        except _TooSlow:
+            raise submissions.CannotGrade("it takes too long to read: ask for it without what was pasted in") from None
         target = self._work / "submitted" / submission.student / submission.exercise
         target.mkdir(parents=True, exist_ok=True)
         nbformat.write(notebook, target / f"{submission.exercise}.ipynb")
@@ -151,8 +168,8 @@ class Grader:
             try:
                 run.start()
             except NbGraderException:
-                if isinstance(run.reason, KernelEnded):
-                    raise run.reason from None
+                if isinstance(run.reason, (KernelEnded, OSError, SQLAlchemyError)):
+                    raise run.reason from None  # a full disk is not the learner's fault, and is not kept as a grade
                 # By its name alone: the words of such an error may hold the whole notebook, hidden tests included.
                 raise submissions.CannotGrade(f"nbgrader could not run it ({type(run.reason).__name__})") from None
         return passes
@@ -178,6 +195,32 @@ class Grader:
     def _points(self, submission):
         with Gradebook(self.config.CourseDirectory.db_url) as book:
             return book.find_submission_notebook(submission.exercise, submission.exercise, submission.student).score
+
+
+class _TooSlow(Exception):
+    pass
+
+
+@contextlib.contextmanager
+def _at_most(seconds):
+    """Raise _TooSlow when this takes more seconds of the processor: some text takes for ever to colour or to clean.
+
+    Only in the main thread, and only where the system has such a clock.
+    """
+    if not hasattr(signal, "setitimer"):
+        yield
+        return
+
+    def ring(*_):
+        raise _TooSlow
+
+    before = signal.signal(signal.SIGVTALRM, ring)
+    signal.setitimer(signal.ITIMER_VIRTUAL, seconds, 1)  # again and again, should somebody's `except` swallow it
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
 
 
 def _reaches(notebook, released):

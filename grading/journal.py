@@ -13,6 +13,7 @@ from grading.files import replace
 from grading.grader import Grade
 from grading.passes import Question
 from grading.release import ROOT
+from grading.submissions import LARGEST
 
 PACKAGES = ("ipykernel", "nbgrader", "numpy", "torch")
 
@@ -106,8 +107,8 @@ def _digest_of_files(paths):
             if not stat.S_ISREG(path.stat().st_mode):  # a pipe would never end
                 digest.update(b"no file")
                 continue
-            with path.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
+            with path.open("rb") as file:  # no more than is ever looked at: a file with a hole may claim any size
+                digest.update(hashlib.sha256(file.read(LARGEST + 1)).digest())
         except OSError as error:
             digest.update(type(error).__name__.encode())
     return digest.hexdigest()

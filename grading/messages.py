@@ -1,11 +1,16 @@
 """Talks with a kernel that cannot be trusted: requests go out, and of what comes back only sound messages are passed on."""
 
+import time
+
 import zmq
 from jupyter_client.blocking import BlockingKernelClient
 
 PART = 64 * 2**20  # bytes of one part of a message; who sends a larger one loses the connection
+LARGEST = 8 * 2**20  # bytes of a message that is read: in memory, such text may take 40 times as much
 QUEUE = 16  # messages that wait to be read, of each kind
-AT_ONCE = 100  # messages handed on before the caller looks at the clock again
+AT_ONCE = 100  # messages handed on before the caller looks at the clock again,
+LONGEST = 0.5  # or seconds
+TOO_LARGE = object()
 
 
 class Messages:
@@ -42,17 +47,23 @@ class Messages:
         self._client.control_channel.send(self._client.session.msg("interrupt_request", content={}))
 
     def answers(self, requests, seconds):
-        """The messages that answer one of these requests, as (channel, message); waits for the first at most `seconds`."""
+        """The messages that answer one of these requests, as (channel, message); waits for the first at most `seconds`.
+
+        The message is None for one that is too large to be read, whatever it answers.
+        """
         found = []
         ready = dict(self._poller.poll(seconds * 1000))
         for name, channel in self._channels.items():
             if channel.socket not in ready:
                 continue
+            end = time.monotonic() + LONGEST
             for _ in range(AT_ONCE):
-                if not channel.socket.poll(0):
+                if not channel.socket.poll(0) or time.monotonic() > end:
                     break
                 message = _received(channel)
-                if message is not None and message["parent_header"].get("msg_id") in requests:
+                if message is TOO_LARGE:
+                    found.append((name, None))
+                elif message is not None and message["parent_header"].get("msg_id") in requests:
                     found.append((name, message))
         return found
 
@@ -60,7 +71,10 @@ class Messages:
 def _received(channel):
     """One message, None for what is none: wrongly signed, wrongly built, or too deep to be read."""
     try:
-        message = channel.get_msg(timeout=0)
+        parts = channel.session.feed_identities(channel.socket.recv_multipart(zmq.NOBLOCK))[1]
+        if sum(map(len, parts)) > LARGEST:
+            return TOO_LARGE
+        message = channel.session.deserialize(parts)
         sound = all(isinstance(message[part], dict) for part in ("header", "parent_header", "content"))
         return message if sound and isinstance(message["msg_type"], str) else None
     except Exception:  # a kernel can send anything, and any error that it causes says only that this is no message

@@ -41,6 +41,11 @@ class Outputs:
         else:
             self._found.append(output)
 
+    @property
+    def size(self):
+        """Characters that are kept."""
+        return self._limit - self._left
+
     def lost(self, why):
         """Note that some of what the cell showed is missing, and why."""
         self._lost = self._lost or why

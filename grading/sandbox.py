@@ -17,12 +17,12 @@ from pathlib import Path
 
 from jupyter_client.connect import write_connection_file
 
-from grading import bubblewrap, watch
+from grading import bubblewrap, seccomp, watch
 from grading.bubblewrap import unavailable
-from grading.messages import Messages
+from grading.messages import LARGEST, Messages
 from grading.outputs import Outputs
 
-__all__ = ["Kernel", "KernelEnded", "Limits", "NoKernel", "Ran", "unavailable"]
+__all__ = ["Kernel", "KernelEnded", "Limits", "NoKernel", "Ran", "remove", "unavailable"]
 
 START = 180  # seconds that a kernel may take to start, on a machine however busy
 LONGEST_WORDS = 2000  # characters of an error's name or message
@@ -45,7 +45,9 @@ def limit(name, value):
         except (ValueError, OSError):
             pass
 memory, disk, processes = map(int, sys.argv[1:4])
-limit("RLIMIT_CORE", 0)
+for name in ("RLIMIT_CORE", "RLIMIT_RTPRIO", "RLIMIT_NICE"):
+    limit(name, 0)
+limit("RLIMIT_NOFILE", 512)
 limit("RLIMIT_FSIZE", disk)
 limit("RLIMIT_NPROC", processes)
 limit("RLIMIT_AS", memory)
@@ -60,7 +62,8 @@ class Limits:
     """What one submission may use; all are above 0.
 
     cell: seconds of one cell;  total: seconds of all that runs of it;  memory: bytes, its processes together;
-    processes: processes and threads;  disk: bytes in each of its folders;  output: characters that one cell may show.
+    processes: processes and threads;  disk: bytes in each of its folders;  output: characters that one cell may show, all
+    together four times as many.
     Raises ValueError naming a field that is not allowed.
     """
 
@@ -126,19 +129,21 @@ class Kernel:
 
     def __enter__(self):
         with contextlib.ExitStack() as opened:
-            self._folder = _short_folder()
-            opened.callback(_remove, self._folder)
-            connection = write_connection_file(
-                str(self._folder / "sockets" / "kernel.json"), transport="ipc", ip=str(self._folder / "sockets" / "k")
-            )[1]
-            self._process = self._start(self._folder / "sockets" / "kernel.json")
+            self._folder = _new_folder(short=not self._protected)
+            opened.callback(remove, self._folder)
+            sockets = bubblewrap.SOCKETS if self._protected else str(self._folder)
+            connection = write_connection_file(str(self._folder / "kernel.json"), transport="ipc", ip=f"{sockets}/k")[1]
+            self._process = self._start()
             opened.callback(watch.end, self._process)
-            self._watch = watch.Watch(self._process, self.limits, [self._folder / "sockets", self._folder / "log"])
+            root = self._root() if self._protected else ""
+            in_memory = [f"{root}{place}" for place in bubblewrap.IN_MEMORY] if self._protected else []
+            self._watch = watch.Watch(self._process, self.limits, self._folder / "log", in_memory)
             opened.callback(self._watch.stop)
-            self._messages = Messages(connection)
+            self._messages = Messages(connection | {"ip": f"{root}{sockets}/k"})
             opened.callback(self._messages.close)
             self._wait_for_start()
             self._deadline = time.monotonic() + self.limits.total
+            self._may_show = 4 * self.limits.output
             self._open = opened.pop_all()
         return self
 
@@ -158,22 +163,37 @@ class Kernel:
             ran.values, ran.timed_out = asked.values, ran.timed_out or asked.timed_out
         return ran
 
-    def _start(self, connection):
+    def _start(self):
         limits = self.limits
+        connection = bubblewrap.CONNECTION if self._protected else str(self._folder / "kernel.json")
         tasks = watch.tasks_of_user() + limits.processes  # the system counts all that this user runs
         kernel = [sys.executable, "-c", STARTER, str(limits.memory), str(limits.disk), str(tasks)]
-        kernel += ["-f", str(connection), "--log-level=CRITICAL", "--HistoryManager.enabled=False"]
-        if self._protected:
-            # bubblewrap itself is the sandbox's first process, whose environment can be read there: nothing of the teacher's.
-            path = {"PATH": os.environ.get("PATH", os.defpath)}
-            command, extra = bubblewrap.argv(self._folder, limits.disk) + kernel, {"env": path}
-        else:
-            home = self._folder / "home"
-            home.mkdir()
-            parent = {"JPY_PARENT_PID": str(os.getpid())}  # a kernel looks for it every second, and ends when it is gone
-            command, extra = kernel, {"cwd": home, "env": os.environ | bubblewrap.environment(str(home)) | parent}
-        with (self._folder / "log" / "kernel").open("wb") as log:
+        kernel += ["-f", connection, "--log-level=CRITICAL", "--HistoryManager.enabled=False"]
+        with contextlib.ExitStack() as files:
+            log = files.enter_context((self._folder / "log").open("wb"))
+            if self._protected:
+                rules = self._folder / "rules"
+                rules.write_bytes(seccomp.program())
+                number = files.enter_context(rules.open("rb")).fileno()
+                # bubblewrap itself is the sandbox's first process, whose environment can be read there: none of the teacher's.
+                extra = {"env": {"PATH": os.environ.get("PATH", os.defpath)}, "pass_fds": [number]}
+                command = bubblewrap.argv(self._folder, limits.disk, number) + kernel
+            else:
+                home = self._folder / "home"
+                home.mkdir()
+                parent = {"JPY_PARENT_PID": str(os.getpid())}  # a kernel looks for it every second, and ends when it is gone
+                command, extra = kernel, {"cwd": home, "env": os.environ | bubblewrap.environment(str(home)) | parent}
             return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, **extra)
+
+    def _root(self):
+        """The root folder of the sandbox as seen from outside, through its first process."""
+        deadline = time.monotonic() + START
+        while time.monotonic() < deadline and self._process.poll() is None:
+            inside = watch.family(self._process.pid)[1:]
+            if inside:
+                return f"/proc/{inside[0].pid}/root"
+            time.sleep(0.01)
+        raise NoKernel(f"the sandbox did not start: {self._said()}")
 
     def _wait_for_start(self):
         deadline = time.monotonic() + START
@@ -184,12 +204,16 @@ class Kernel:
             if heard == {"shell", "iopub"}:
                 return
             if self._process.poll() is not None:
-                said = (self._folder / "log" / "kernel").read_bytes()[-2000:].decode(errors="replace").strip()
-                raise NoKernel(f"the kernel did not start: {said.splitlines()[-1] if said else 'it said nothing'}")
+                raise NoKernel(f"the kernel did not start: {self._said()}")
         raise NoKernel(f"the kernel did not start within {START} s: is the machine overloaded?")
 
+    def _said(self):
+        """The last line that the kernel or its sandbox wrote."""
+        said = (self._folder / "log").read_bytes()[-2000:].decode(errors="replace").strip()
+        return said.splitlines()[-1] if said else "it said nothing"
+
     def _execute(self, source, timeout, quiet, expressions):
-        outputs, ran = Outputs(self.limits.output), Ran()
+        outputs, ran = Outputs(min(self.limits.output, self._may_show)), Ran()
         request = self._messages.execute(source, quiet, expressions)
         reply = self._reply(request, outputs, timeout, quiet)
         if reply is None:
@@ -199,6 +223,7 @@ class Kernel:
         if reply is None:
             self._end(f"a cell ran on for {MERCY} s after it was interrupted")
         ran.outputs = [] if quiet else outputs.all()
+        self._may_show -= outputs.size
         _note(reply, ran, expressions)
         return ran
 
@@ -207,7 +232,9 @@ class Kernel:
         deadline, reply, idle = min(time.monotonic() + seconds, self._deadline), None, quiet
         while time.monotonic() < deadline:
             for channel, message in self._messages.answers((request,), 0.1):
-                if channel == "shell" and message["msg_type"] == "execute_reply":
+                if message is None:
+                    outputs.lost(f"a message of more than {LARGEST >> 20} MiB")
+                elif channel == "shell" and message["msg_type"] == "execute_reply":
                     reply, deadline = message["content"], time.monotonic() + LAST_OUTPUT
                 elif message["msg_type"] == "status":
                     idle = idle or message["content"].get("execution_state") == "idle"
@@ -249,18 +276,16 @@ def _text(value):
     return text if isinstance(text, str) else None
 
 
-def _short_folder():
-    """A new folder whose path leaves room for the name of a socket, which the system keeps short."""
+def _new_folder(short):
+    """A new temporary folder; short: its path leaves room for the name of a socket, which the system keeps short."""
     folder = Path(tempfile.mkdtemp(prefix="course-"))
-    if len(str(folder)) > LONGEST_FOLDER:
+    if short and len(str(folder)) > LONGEST_FOLDER:
         folder.rmdir()
         folder = Path(tempfile.mkdtemp(prefix="course-", dir="/tmp"))
-    (folder / "sockets").mkdir()
-    (folder / "log").mkdir()
     return folder
 
 
-def _remove(folder):
+def remove(folder):
     """Delete the folder with what submitted code left there, also where that code took the right to look into it."""
     for place, folders, _ in os.walk(folder):
         for inner in (Path(place, name) for name in folders):

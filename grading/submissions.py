@@ -1,16 +1,20 @@
 """Finds what was handed in and makes each notebook fit to be graded, or says in a teacher's words why it cannot be."""
 
 import difflib
+import json
 import os
 import re
 import stat
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
 
 LARGEST = 50 * 2**20  # bytes of a notebook: one with all its pictures has a few million
+MOST_CELLS = 1000  # an exercise has some 30
+MOST_TEXT = 200_000  # characters in the cells of a notebook, outputs apart; an exercise has some 20 000
+MOST_FOLDERS = 100  # folders of one student
+MOST_NAMED = 5  # files named in a message
 SAFE_NAME = re.compile(r"\w[\w.@ -]*")  # nbgrader matches folder names as patterns: no brackets, stars or braces
 
 
@@ -39,11 +43,20 @@ def find(folder):
         )
     found = []
     for student in students:
-        exercises = sorted(path for path in student.iterdir() if path.is_dir() and not path.name.startswith("."))
-        found += [Submission(student.name, path.name, path) for path in exercises]
-        if not exercises:
+        exercises = _folders(student)
+        if 0 < len(exercises) <= MOST_FOLDERS:
+            found += [Submission(student.name, path.name, path) for path in exercises]
+        else:
             found.append(Submission(student.name, "", student))
     return found
+
+
+def _folders(student):
+    """The folders in a student's own, in order; none where nobody may look into it."""
+    try:
+        return sorted(path for path in student.iterdir() if path.is_dir() and not path.name.startswith("."))
+    except OSError:
+        return []
 
 
 def read(submission, exercises):
@@ -54,15 +67,26 @@ def read(submission, exercises):
     if name not in exercises:
         close = difflib.get_close_matches(name, exercises, n=1)
         hint = f"did you mean {close[0]}?" if close else f"the exercises are {', '.join(exercises)}"
-        what = f"there is no exercise called {name}" if name else "the student's folder holds no folder with an exercise"
+        what = f"there is no exercise called {name}" if name else f"the student's folder {_lack(submission.folder)}"
         raise CannotGrade(f"{what}: {hint}")
     if submission.folder.is_symlink() or submission.folder.parent.is_symlink():
         raise CannotGrade("the folder is a link to another one, maybe to somebody else's work: ask for a folder of its own")
     path = submission.folder / f"{name}.ipynb"
     if not path.is_file():
-        others = ", ".join(sorted(other.name for other in submission.folder.glob("*.ipynb"))) or "no notebook at all"
-        raise CannotGrade(f"{path.name} is missing, found: {others}. Rename the right one and grade again")
+        others = sorted(other.name for other in submission.folder.glob("*.ipynb"))
+        named = ", ".join(others[:MOST_NAMED]) + (f" and {len(others) - MOST_NAMED} more" if len(others) > MOST_NAMED else "")
+        raise CannotGrade(
+            f"{path.name} is missing, found: {named or 'no notebook at all'}. Rename the right one and grade again"
+        )
     return _parsed(_text(path))
+
+
+def _lack(student):
+    """What is wrong with a student's folder that was found to hold no exercise."""
+    if not os.access(student, os.R_OK | os.X_OK):
+        return "cannot be read: change its permissions and grade again"
+    many = len(_folders(student)) > MOST_FOLDERS
+    return f"holds more than {MOST_FOLDERS} folders" if many else "holds no folder with an exercise"
 
 
 def _text(path):
@@ -82,28 +106,30 @@ def _text(path):
 
 def _parsed(data):
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of old or doubled cell ids, which do not matter here
-            notebook = nbformat.reads(data.decode("utf-8"), as_version=4)
-            notebook.metadata = nbformat.from_dict({})  # like all metadata, the exercise's own takes its place
-            for cell in notebook.cells:
-                _lighten(cell)
-            nbformat.validate(notebook)
+        found = json.loads(data.decode("utf-8-sig"))
+        if found["nbformat"] != 4:
+            raise CannotGrade("the notebook has an old format: open it in JupyterLab, save it, and hand it in again")
+        if len(found["cells"]) > MOST_CELLS:
+            raise CannotGrade(f"the notebook has more than {MOST_CELLS} cells: ask for it without what is not needed")
+        # Before nbformat sees it, which takes minutes for outputs and metadata that somebody made up for that.
+        cells = [_lightened(number, cell) for number, cell in enumerate(found["cells"])]
+        notebook = nbformat.from_dict({"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": cells})
+        nbformat.validate(notebook)
     except (ValueError, nbformat.ValidationError, AttributeError, TypeError, KeyError, RecursionError):
         raise CannotGrade("the file is damaged or no notebook (it may have been cut off): ask for it again") from None
+    if sum(len(cell.source) for cell in notebook.cells) > MOST_TEXT:
+        raise CannotGrade(f"the cells have more than {MOST_TEXT:,} characters: ask for it without what was pasted in")
     return notebook
 
 
-def _lighten(cell):
-    """Keep of a cell what grading needs: its kind, its name and its text, made sure to be one that can be written down."""
-    text = cell.source if isinstance(cell.source, str) else "".join(cell.source)
-    cell.source = text.encode("utf-8", "replace").decode("utf-8")  # half of a character pair cannot be stored
-    for extra in ("attachments", "outputs", "execution_count"):
-        cell.pop(extra, None)
-    if cell.cell_type == "code":
-        cell.outputs, cell.execution_count = [], None
+def _lightened(number, cell):
+    """Of a cell what grading needs: its kind, its name and its text, made sure to be one that can be written down."""
+    text = cell["source"] if isinstance(cell["source"], str) else "".join(cell["source"])
+    text = text.encode("utf-8", "replace").decode("utf-8")  # half of a character pair cannot be stored
     name = _mark(cell)
-    cell.metadata = nbformat.from_dict({"nbgrader": {"grade_id": name}} if name else {})
+    kept = {"cell_type": cell["cell_type"], "id": f"cell-{number}", "source": text}
+    kept["metadata"] = {"nbgrader": {"grade_id": name}} if name else {}
+    return kept | ({"outputs": [], "execution_count": None} if cell["cell_type"] == "code" else {})
 
 
 def repair(notebook, released):
@@ -161,6 +187,6 @@ def _unmark_copies(notebook):
 
 
 def _mark(cell):
-    mark = cell.metadata.get("nbgrader")
+    mark = cell["metadata"].get("nbgrader")
     name = mark.get("grade_id") if isinstance(mark, dict) else None
     return name if isinstance(name, str) else ""

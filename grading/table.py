@@ -2,9 +2,12 @@
 
 import csv
 import io
+import re
 
 from grading.files import replace
 
+# A formula, also in the wide letters of East Asian keyboards; a spreadsheet that splits at ";" finds a cell behind each.
+FORMULA = re.compile(r"(^|;)(\s*)([=+\-@\uff1d\uff0b\uff0d\uff20])")
 COLUMNS = ("student", "exercise", "points", "maximum", "flags", "seconds")
 
 
@@ -23,4 +26,4 @@ def write(grades, path):
 def harmless(text):
     """Text that no spreadsheet takes for a formula, and that no terminal takes for a command."""
     text = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
-    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
+    return FORMULA.sub(r"\1\2'\3", text)

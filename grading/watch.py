@@ -9,19 +9,22 @@ import psutil
 
 LOOK_EVERY = 0.2  # seconds; in that time a program can take some 500 MB more than it is allowed
 OWN_GROWTH = 2 * 2**30  # bytes that the grading process itself may grow by: beyond, it is being flooded with messages
-FOLDER = 64 * 2**20  # bytes in the folder of the sockets, the one place on the disk that submitted code can write to
+LOG = 64 * 2**20  # bytes in the log of a kernel, the one file on the disk that submitted code can write to
+OPEN = 2000  # files, pipes and sockets; the system keeps up to 2 MB in each socket, and counts them as nobody's memory
+NODE = 1024  # bytes of memory that a file takes without what is in it
 
 
 class Watch:
     """Looks at a process and all its descendants until `stop`; ends them and keeps the `reason` when a limit is passed.
 
     Limits of the operating system alone do not do: that on memory holds for each process and not for their sum, that on
-    the number of processes does not bind root.
+    the number of processes does not bind root. log: what the processes say is written there. in_memory: folders whose
+    files are memory of theirs.
     """
 
-    def __init__(self, process, limits, places):
+    def __init__(self, process, limits, log, in_memory=()):
         self.reason = None
-        self._process, self._limits, self._places = process, limits, places
+        self._process, self._limits, self._log, self._in_memory = process, limits, log, in_memory
         self._stopped = threading.Event()
         self._own = psutil.Process().memory_info().rss
         self._thread = threading.Thread(target=self._look, daemon=True)
@@ -33,19 +36,25 @@ class Watch:
 
     def _look(self):
         while not self._stopped.wait(LOOK_EVERY):
-            self.reason = self._excess()
+            try:
+                self.reason = self._excess()
+            except Exception as error:  # what nobody can watch does not go on
+                self.reason = f"it could not be watched ({type(error).__name__})"
             if self.reason:
                 end(self._process)
                 return
 
     def _excess(self):
-        memory, tasks = usage(self._process.pid)
+        memory, tasks, files = usage(self._process.pid)
+        memory += sum(map(held_by_files, self._in_memory))
         if tasks > self._limits.processes:
             return f"it started more than {self._limits.processes} processes and threads"
         if memory > self._limits.memory:
             return f"it took more than {self._limits.memory / 2**30:.3g} GiB of memory"
-        if size_of(self._places) > FOLDER:
-            return f"it wrote more than {FOLDER // 2**20} MiB where only the sockets of its kernel belong"
+        if files > OPEN:
+            return f"it opened more than {OPEN} files, pipes and sockets"
+        if self._log.stat().st_size > LOG:
+            return f"it wrote more than {LOG // 2**20} MiB where only the last words of its kernel belong"
         if psutil.Process().memory_info().rss - self._own > OWN_GROWTH:
             return "it sent more than anybody can read"
         return None
@@ -61,13 +70,30 @@ def family(pid):
 
 
 def usage(pid):
-    """(bytes of memory, processes and threads) of a process and all its descendants."""
-    memory = tasks = 0
+    """(bytes of memory, processes and threads, open files) of a process and all its descendants."""
+    memory = tasks = files = 0
     for process in family(pid):
         with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied), process.oneshot():
             memory += process.memory_info().rss
             tasks += process.num_threads()
-    return memory, tasks
+            files += _open_files(process)
+    return memory, tasks, files
+
+
+def _open_files(process):
+    """How many it has; those of the sandbox's own first process cannot always be looked at, and are few."""
+    with contextlib.suppress(psutil.AccessDenied):
+        return process.num_fds() if hasattr(process, "num_fds") else 0
+    return 0
+
+
+def held_by_files(folder):
+    """Bytes of memory that the files of a file system in memory take, also those that have no name any more."""
+    try:
+        info = os.statvfs(folder)
+    except OSError:  # not there yet, or not there any more
+        return 0
+    return (info.f_blocks - info.f_bfree) * info.f_frsize + (info.f_files - info.f_ffree) * NODE
 
 
 def tasks_of_user():
@@ -76,16 +102,6 @@ def tasks_of_user():
     for process in psutil.process_iter(["username", "num_threads"]):
         if process.info["username"] == user:
             total += process.info["num_threads"] or 1
-    return total
-
-
-def size_of(places):
-    """Bytes in some folders and files, by their entries; links are counted and never followed."""
-    total = 0
-    for place, folders, files in (found for each in places for found in os.walk(each)):
-        for name in (*folders, *files):
-            with contextlib.suppress(OSError):
-                total += 4096 + os.lstat(os.path.join(place, name)).st_size
     return total
 
 

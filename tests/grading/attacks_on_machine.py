@@ -120,13 +120,9 @@ tried("outside", lambda: socket.create_connection(("1.1.1.1", 53), 1))
 tried("a name", lambda: socket.getaddrinfo("example.org", 80))
 tried("the web", lambda: urllib.request.urlopen("http://127.0.0.1:@PORT@/", timeout=1))"""
 
-# The folder with the kernel's sockets is the one place outside that it may write to.
-CONNECTION = """import glob, os, sys
-from ipykernel.connect import get_connection_file
-folder = os.path.dirname(get_connection_file())
-for path in glob.glob(folder + "/*"):
-    if os.path.isdir(path) and not os.path.samefile(path, folder):
-        report("a folder of another kernel: " + path)
+# Where the kernel's sockets are, whoever grades looks in from outside.
+CONNECTION = """import glob, os
+folder = "/sockets"
 try:
     with open(folder + "/attack-8461", "wb") as file:
         os.posix_fallocate(file.fileno(), 0, 1 << 30)
@@ -136,7 +132,12 @@ except OSError:
 os.symlink("/etc/passwd", folder + "/attack-8461-link")
 for path in glob.glob(folder + "/*"):
     os.unlink(path)
-    os.symlink("@CLASS@/gradebook.db", path)"""
+    os.symlink("@CLASS@/gradebook.db", path)
+for place in (folder, "/tmp", "/dev/shm", os.path.expanduser("~")):  # deeper than a program can go that calls itself
+    os.chdir(place)
+    for _ in range(3000):
+        os.mkdir("attack-8461")
+        os.chdir("attack-8461")"""
 
 DAEMONS = """import os, subprocess, sys, threading, time
 subprocess.Popen(["sleep", "84610"], start_new_session=True)
@@ -192,6 +193,55 @@ for place in ("/tmp", "/dev/shm", os.path.expanduser("~"), os.getcwd(), "/run", 
 if held > 600 << 20:
     report(f"{held >> 20} MB of files")"""
 
+# Each of these is memory that no process is charged for.
+MEMORY_OF_NOBODY = """import ctypes, mmap, os
+held, kept, system = 0, [], ctypes.CDLL(None)
+system.shmat.restype = ctypes.c_void_p
+for number in range(20):
+    try:
+        file = os.memfd_create(str(number))
+        held += os.write(file, bytes(50 << 20))
+    except OSError:
+        pass
+    try:
+        kept.append(mmap.mmap(-1, 50 << 20))
+        held += kept[-1].write(bytes(50 << 20))
+        kept[-1].madvise(mmap.MADV_DONTNEED)
+    except OSError:
+        pass
+    name = system.shmget(0, 50 << 20, 0o1600)
+    place = system.shmat(name, None, 0) if name >= 0 else None
+    if place:
+        ctypes.memset(place, 1, 50 << 20)
+        system.shmdt(ctypes.c_void_p(place))
+        held += 50 << 20
+if held:
+    report(f"{held >> 20} MB that nobody has")"""
+
+MEMORY_IN_SOCKETS = """import os, socket, time
+kept = []
+for _ in range(9):
+    if os.fork() == 0:
+        break
+try:
+    while True:
+        kept.append(socket.socketpair())
+        kept[-1][0].setblocking(False)
+        try:
+            while True:
+                kept[-1][0].send(bytes(32_000))
+        except BlockingIOError:
+            pass
+except OSError:
+    time.sleep(84610)"""
+
+# Left by one submission and found by the next: there is one keyring for all of them.
+KEYRING = """import ctypes, os
+call = ctypes.CDLL(None).syscall
+add, control = {"x86_64": (248, 250), "aarch64": (217, 219)}[os.uname().machine]
+if call(control, 0, -4, 1) != -1 or call(add, b"user", b"attack-8461", b"left", 4, -4) != -1:
+    report("the teacher's keyring")"""
+
 DISK = """import os
 for place in (os.getcwd(), "/tmp", "/dev/shm", os.path.expanduser("~"), "/var/tmp", "/run", "/"):
     try:
@@ -229,6 +279,25 @@ def flood():
         print("attack-8461", flush=True)
         print("attack-8461", file=sys.stderr, flush=True)
 threading.Thread(target=flood, daemon=True).start()"""
+# Each is a second's work for whoever reads it, and takes forty times its size when it is read.
+LARGE_MESSAGES = """import json, time
+kernel = get_ipython().kernel
+parent, text = kernel.get_parent("shell"), ("[" + "[]," * 15_000_000 + "[]]").encode()
+kernel.session.pack = lambda content: text if content == "large" else json.dumps(content, default=str).encode()
+end = time.monotonic() + 4
+while time.monotonic() < end:
+    kernel.session.send(kernel.iopub_socket, "stream", content="large", parent=parent)"""
+# Nobody but the grader can end these: they are stopped, traced, or hidden from who looks.
+STOPPED = """import ctypes, os, signal, time
+for way in range(6):
+    if os.fork() == 0:
+        os.setsid()
+        if way % 2:
+            ctypes.CDLL(None).ptrace(0, 0, 0, 0)
+        if way % 3:
+            ctypes.CDLL(None).prctl(4, 0)
+        os.kill(os.getpid(), signal.SIGSTOP)
+        time.sleep(84610)"""
 PICTURES = """from IPython.display import Image
 import base64, os
 for _ in range(40):
@@ -268,6 +337,9 @@ ON_MACHINE = [
     Attack("memory", right(MEMORY), most=MAXIMUM),
     Attack("memory-by-children", right(MEMORY_BY_CHILDREN), most=MAXIMUM),
     Attack("memory-by-files", right(MEMORY_BY_FILES), most=MAXIMUM),
+    Attack("memory-of-nobody", right(MEMORY_OF_NOBODY), most=MAXIMUM, least=MAXIMUM),
+    Attack("memory-in-sockets", right(MEMORY_IN_SOCKETS), flag=ENDED),
+    Attack("keyring", right(KEYRING), most=MAXIMUM, least=MAXIMUM),
     Attack("disk", right(DISK), most=MAXIMUM),
     Attack("loop", right(answer_best_batch=LOOP), least=12, most=12, flag=LATE),
     Attack("loop-deaf", right(answer_best_batch=DEAF), most=MAXIMUM, flag=LATE),
@@ -277,6 +349,8 @@ ON_MACHINE = [
     Attack("flood", right(FLOOD), most=MAXIMUM),
     Attack("display-flood", right(DISPLAY_FLOOD), most=MAXIMUM),
     Attack("thread-flood", right(THREAD_FLOOD), most=MAXIMUM),
+    Attack("large-messages", right(LARGE_MESSAGES), most=MAXIMUM),
+    Attack("stopped", right(STOPPED), most=MAXIMUM, least=MAXIMUM),
     Attack("pictures", right(PICTURES), most=MAXIMUM),
     Attack("shell", right(SHELL), most=MAXIMUM),
     Attack("magics", right(MAGICS), most=MAXIMUM),

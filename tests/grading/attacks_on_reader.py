@@ -67,6 +67,26 @@ def marks(notebook):
     return {cell.metadata.nbgrader.grade_id: cell.metadata.nbgrader for cell in notebook.cells if "nbgrader" in cell.metadata}
 
 
+def slow_page():
+    """Right answers beside text that takes minutes to clean and to colour, though there is little of it."""
+    notebook = right("display({'text/html': '<b>' * 60_000, 'text/plain': ''}, raw=True)")
+    notebook.cells.append(nbformat.v4.new_markdown_cell("![" * 10_000))
+    return notebook
+
+
+def heavy(notebook):
+    """A few megabytes of empty dictionaries, which nbformat would take apart one by one, for minutes."""
+    notebook.cells[0].metadata.x = [{} for _ in range(1_000_000)]
+
+
+def many_cells(notebook):
+    notebook.cells += [nbformat.v4.new_code_cell("1", id=f"more{number}") for number in range(2_000)]
+
+
+def long_text(notebook):
+    notebook.cells.append(nbformat.v4.new_code_cell("x = " + "[]," * 500_000))
+
+
 def greedy(notebook):
     for mark in marks(notebook).values():
         mark.update(points=400, grade=True)
@@ -150,7 +170,7 @@ def directory(folder):
 def huge(folder):
     with (folder / f"{EXERCISE}.ipynb").open("wb") as file:
         file.write(nbformat.writes(right()).encode())
-        file.truncate(2 << 30)  # sparse: it takes no room on the disk
+        file.truncate(1 << 42)  # sparse: it takes no room on the disk, and hours to be read
 
 
 FORGING = """from contextlib import contextmanager
@@ -168,6 +188,18 @@ class Checks:
     def total(self):
         return self.points
 """
+
+
+def index_folder(folder):
+    """Beside the right answers, folders with the names of the pages that grading writes."""
+    (folder / f"{EXERCISE}.ipynb").write_text(nbformat.writes(right()), encoding="utf-8")
+    for name in ("index.html", "index.html.part"):
+        (folder.parent / name).mkdir()
+
+
+def many_folders(folder):
+    for number in range(2000):
+        (folder.parent / f"attack-8461-{number}").mkdir()
 
 
 def shadows(folder):
@@ -207,6 +239,8 @@ ON_READER = [
     Attack("tests-as-text", metadata(tests_as_text), most=MAXIMUM, flag="."),
     Attack("shown-outputs", without_answers(shown_outputs)),
     Attack("shadows", shadows),
+    Attack("slow-page", slow_page(), most=MAXIMUM, least=MAXIMUM, flag="no feedback page"),
+    Attack("heavy-metadata", metadata(heavy), most=MAXIMUM, least=MAXIMUM),
 ]
 
 BROKEN = [
@@ -232,9 +266,15 @@ BROKEN = [
     Attack("cells-of-numbers", with_key("cells", [1, 2, None]), flag=ENDED),
     Attack("no-notebook", json.dumps([1, 2]), flag=ENDED),
     Attack("doubled-ids", text(without_ids), most=MAXIMUM),
+    Attack("many-cells", metadata(many_cells), flag=ENDED),
+    Attack("long-text", metadata(long_text), flag=ENDED),
+    Attack("index-folder", index_folder, flag=ENDED),  # its last row is that of no exercise
+    Attack("many-folders", many_folders, flag="holds more than"),
+    Attack("byte-order-mark", b"\xef\xbb\xbf" + nbformat.writes(right()).encode(), most=MAXIMUM, least=MAXIMUM),
     Attack("empty-file", "", flag=ENDED),
     Attack("odd [name]*", right(), flag=ENDED),
     Attack("=HYPERLINK(1)", right(), flag=ENDED),
+    Attack('x;=1+1"', right(), flag=ENDED),
     Attack("-rf", right(), flag=ENDED),
     Attack("ada; touch attack-8461", right(), flag=ENDED),
     Attack("a\nb", right(), flag=ENDED),

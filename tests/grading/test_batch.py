@@ -1,20 +1,22 @@
 """A class graded in one go: killed half-way, gone on with, changed, graded again; its table, its journal, its summary."""
 
 import csv
+import errno
 import os
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from filelock import FileLock
 from submitting import ROOT, answered, hand_in, solutions
 from wrong_answers import WRONG
 
-from grading import answers, summary, table
+from grading import answers, batch, submissions, summary, table
 from grading.batch import grade_folder
-from grading.grader import Grade
+from grading.grader import Grade, Grader
 from grading.journal import Journal, digest_of_submission
 from grading.passes import Question
 from grading.questions import Asked
@@ -44,13 +46,17 @@ def folder(tmp_path_factory):
     for student, code in (("ada", right), ("bob", wrong), ("cleo", right)):
         hand_in(folder, student, EXERCISE, answered(EXERCISE, code))
     (folder / "submitted" / "=cmd()").mkdir()
-    started = subprocess.Popen([*COMMAND, str(folder)], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    temporary = tmp_path_factory.mktemp("t")
+    own = {"cwd": ROOT, "text": True, "env": os.environ | {"TMPDIR": str(temporary)}}
+    started = subprocess.Popen([*COMMAND, str(folder)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, **own)
     with started:
         wait_for(lambda: (folder / "grades.csv").exists() and len(rows(folder)) > 1, started)
         started.send_signal(signal.SIGKILL)
         first = started.stdout.read()
     before = rows(folder)
-    done = subprocess.run([*COMMAND, str(folder)], cwd=ROOT, capture_output=True, text=True, timeout=500, check=True)
+    assert list(temporary.glob("grading-*")), "what was killed could not clear up"
+    done = subprocess.run([*COMMAND, str(folder)], capture_output=True, timeout=500, check=True, **own)
+    assert not [*temporary.iterdir(), *folder.glob(".grading.room")], "the next run does it, and leaves nothing of its own"
     return folder, before, first, done.stdout
 
 
@@ -107,6 +113,39 @@ def test_without_a_sandbox_nothing_is_graded_unless_asked_for(tmp_path, monkeypa
     assert [path.name for path in tmp_path.iterdir()] == ["submitted"]
 
 
+def test_only_a_folder_of_its_own_is_cleared(tmp_path):
+    for name in ("grading-old", "thesis"):
+        (tmp_path / name / "locked").mkdir(mode=0, parents=True)
+        (tmp_path / ".grading.room").write_text(str(tmp_path / name))
+        with batch._room(tmp_path) as room:
+            assert room.is_dir() and (tmp_path / ".grading.room").read_text() == str(room)
+        assert not room.exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis"]
+
+
+def test_a_full_disk_is_nobodys_grade(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    hand_in(tmp_path, "ada", EXERCISE, answered(EXERCISE, {}))
+    monkeypatch.setattr("grading.grader.Passes.run", full)
+    with Grader(tmp_path, [EXERCISE], protected=False) as grader, pytest.raises(OSError, match="No space left"):
+        grader.grade(submissions.find(tmp_path / "submitted")[0])
+
+
+def test_a_folder_that_nobody_may_look_into_is_one_row_and_no_end(tmp_path, monkeypatch):
+    hand_in(tmp_path, "ada", EXERCISE, "{}")
+
+    def refused(*_):
+        raise PermissionError
+
+    monkeypatch.setattr(Path, "iterdir", refused)
+    monkeypatch.setattr("os.access", lambda *_: False)
+    (found,) = submissions.find(tmp_path / "submitted")
+    with pytest.raises(submissions.CannotGrade, match="the student's folder cannot be read: change its permissions"):
+        submissions.read(found, [EXERCISE])
+
+
 def test_a_damaged_gradebook_is_named(tmp_path):
     hand_in(tmp_path, "ada", EXERCISE, "{}")
     (tmp_path / "gradebook.db").write_bytes(b"no database" * 1000)
@@ -156,6 +195,8 @@ def test_the_digest_of_a_submission_sees_its_bytes_and_names_and_waits_for_nobod
         ("@x", "'@x"),
         ("+x", "'+x"),
         ("-x", "'-x"),
+        ("\uff1dx", "'\uff1dx"),
+        ("a; =x", "a; '=x"),
         ("\t=x", "\\t=x"),
         ("a\x1b[2Jb", "a\\x1b[2Jb"),
         ("caf\udce9", "caf\\udce9"),

@@ -22,7 +22,7 @@ def children():
 
 def test_one_that_dies_leaves_raises_or_hangs_stops_no_other():
     jobs = ["a", "dies", "b", "leaves", "raises", "hangs", "c"]
-    ended = {job: (result, problem) for job, result, problem in crew.run(jobs, crew_jobs.working, 2, patience=20)}
+    ended = {job: (result, problem) for job, result, problem in crew.run(jobs, crew_jobs.working, 2, patience=6)}
     assert {job: ended[job] for job in "abc"} == {"a": ("A", None), "b": ("B", None), "c": ("C", None)}
     assert ended["dies"] == (None, "the process that graded it ended (SIGKILL)")
     assert ended["leaves"] == (None, "the process that graded it ended (exit code 3)")
