@@ -45,7 +45,7 @@ def jupyterlab(root: Path, scratch: Path, extra_environment: dict | None = None)
 
     Yields an address, which has a "{}" for the notebook's path below `root`. On leaving, server and kernels have ended.
     """
-    port, token = _free_port(), secrets.token_hex(16)
+    [port], token = free_ports(1), secrets.token_hex(16)
     environment = _environment(scratch) | (extra_environment or {})
     options = {
         "ServerApp.ip": "127.0.0.1",
@@ -62,7 +62,8 @@ def jupyterlab(root: Path, scratch: Path, extra_environment: dict | None = None)
     with open(scratch / "server.log", "wb") as log:
         server = subprocess.Popen(command, env=environment, cwd=root, stdout=log, stderr=subprocess.STDOUT)
     try:
-        _wait_until_it_answers(server, f"http://127.0.0.1:{port}/api/status?token={token}", scratch / "server.log")
+        address = f"http://127.0.0.1:{port}/api/status?token={token}"
+        wait_until_it_answers(server, address, scratch / "server.log", START_SECONDS)
         yield f"http://127.0.0.1:{port}/lab/tree/{{}}?token={token}"
     finally:
         _stop(server)
@@ -114,10 +115,13 @@ def processes_below(scratch: Path) -> list[int]:
     return found
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+def free_ports(count: int) -> list[int]:
+    """Ports of this machine that nobody listened on a moment ago, all of them different."""
+    with contextlib.ExitStack() as probes:
+        sockets = [probes.enter_context(socket.socket()) for _ in range(count)]
+        for probe in sockets:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in sockets]
 
 
 def _environment(scratch: Path) -> dict:
@@ -139,14 +143,15 @@ def _environment(scratch: Path) -> dict:
     )
 
 
-def _wait_until_it_answers(server: subprocess.Popen, address: str, log: Path) -> None:
-    deadline = time.monotonic() + START_SECONDS
+def wait_until_it_answers(server: subprocess.Popen, address: str, log: Path, seconds: float) -> None:
+    """Return when the address answers. Raises RuntimeError with the end of the log when it does not within `seconds`."""
+    deadline = time.monotonic() + seconds
     while server.poll() is None and time.monotonic() < deadline:
         with contextlib.suppress(urllib.error.URLError, ConnectionError, TimeoutError):
             urllib.request.urlopen(address, timeout=5).close()
             return
         time.sleep(0.1)
-    raise RuntimeError(f"JupyterLab did not answer. Its log:\n{log.read_text(errors='replace')[-3000:]}")
+    raise RuntimeError(f"{address} did not answer. The log:\n{log.read_text(errors='replace')[-3000:]}")
 
 
 def _stop(server: subprocess.Popen) -> None:

@@ -9,17 +9,14 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-CHECKOUT = Path(__file__).resolve().parents[2]
+from lab import CHECKOUT, free_ports, wait_until_it_answers
+
 TEACHER = "teacher"
 FIRST_UID = 70_000
 START_SECONDS = 240  # 6 s on a quiet machine
@@ -47,7 +44,7 @@ def class_machine(scratch: Path, learners: list[str]) -> Iterator[Machine]:
     scratch.chmod(0o755)  # the users have to pass through it
     course = _course(scratch)
     _users(scratch, [TEACHER, *learners])
-    ports = _free_ports(4)
+    ports = free_ports(4)
     settings = {
         "TRIAL_FOLDER": str(scratch),
         "TRIAL_PORTS": " ".join(map(str, ports)),
@@ -63,7 +60,7 @@ def class_machine(scratch: Path, learners: list[str]) -> Iterator[Machine]:
         )  # fmt: skip
     try:
         address = f"http://127.0.0.1:{ports[0]}"
-        _wait_until_it_answers(process, f"{address}/hub/health", scratch / "hub.log")
+        wait_until_it_answers(process, f"{address}/hub/health", scratch / "hub.log", START_SECONDS)
         yield Machine(address, settings["TRIAL_PASSWORD"], course, f"git://127.0.0.1:{ports[3]}/course", process)
     finally:
         process.send_signal(signal.SIGKILL)  # its child, the first in the namespace, is killed with it, and so all the others
@@ -98,21 +95,3 @@ def _users(scratch: Path, names: list[str]) -> None:
         os.chown(home, uid, uid)
     (scratch / "passwd").write_text(passwd)
     (scratch / "group").write_text(group)
-
-
-def _free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as probes:
-        sockets = [probes.enter_context(socket.socket()) for _ in range(count)]
-        for probe in sockets:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in sockets]
-
-
-def _wait_until_it_answers(process: subprocess.Popen, address: str, log: Path) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while process.poll() is None and time.monotonic() < deadline:
-        with contextlib.suppress(urllib.error.URLError, ConnectionError, TimeoutError):
-            urllib.request.urlopen(address, timeout=5).close()
-            return
-        time.sleep(0.5)
-    raise RuntimeError(f"JupyterHub did not answer. Its log:\n{log.read_text(errors='replace')[-3000:]}")

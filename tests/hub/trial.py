@@ -22,9 +22,12 @@ from pathlib import Path
 
 import nbformat
 import psutil
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "browser"))  # where lab.py is
+
+from lab import browser_page
 from machine import CHECKOUT, TEACHER, Machine, class_machine
 from person import PATIENCE, Person
-from playwright.sync_api import sync_playwright
 
 EXERCISE = "01_measuring"
 NAMES = ("ada", "ben", "chi", "dana", "eli", "fay", "gus", "hana", "ivo", "jo")
@@ -127,26 +130,20 @@ def _come_through_the_link(machine: Machine, name: str) -> float:
     lesson = "lab/tree/course/notebooks/00_start_here.ipynb"
     query = urllib.parse.urlencode({"repo": machine.repository, "branch": "main", "urlpath": lesson})
     start = time.monotonic()
-    with sync_playwright() as playwright:
-        flags = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=flags)
-        try:
-            page = browser.new_page()
-            page.set_default_timeout(PATIENCE * 1000)
-            page.goto(f"{machine.address}/hub/user-redirect/git-pull?{query}")
-            page.fill("input[name=username]", name)
-            page.fill("input[name=password]", machine.password)
-            page.click("#login_submit")
-            code = page.locator(".jp-Notebook .jp-CodeCell").first
-            code.wait_for()
-            seconds = time.monotonic() - start
-            # keys pressed before there is a kernel are lost; the status bar says when there is one
-            page.locator("#jp-main-statusbar", has_text="| Idle").wait_for()
-            code.locator(".cm-content").click()
-            page.keyboard.press("Shift+Enter")
-            code.locator(".jp-InputArea-prompt", has_text="[1]").first.wait_for()
-        finally:
-            browser.close()
+    with browser_page() as page:
+        page.set_default_timeout(PATIENCE * 1000)
+        page.goto(f"{machine.address}/hub/user-redirect/git-pull?{query}")
+        page.fill("input[name=username]", name)
+        page.fill("input[name=password]", machine.password)
+        page.click("#login_submit")
+        code = page.locator(".jp-Notebook .jp-CodeCell").first
+        code.wait_for()
+        seconds = time.monotonic() - start
+        # keys pressed before there is a kernel are lost; the status bar says when there is one
+        page.locator("#jp-main-statusbar", has_text="| Idle").wait_for()
+        code.locator(".cm-content").click()
+        page.keyboard.press("Shift+Enter")
+        code.locator(".jp-InputArea-prompt", has_text="[1]").first.wait_for()
     return seconds
 
 
