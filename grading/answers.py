@@ -1,6 +1,7 @@
 """The learners' answers, made comparable: two that differ in comments, layout and local names alone are the same."""
 
 import ast
+import symtable
 
 LONGEST = 20_000  # characters; what is longer is no answer to compare, and slow to take apart
 
@@ -10,6 +11,42 @@ def given(notebook, questions):
     sources = {cell.metadata.get("nbgrader", {}).get("grade_id"): cell.source for cell in notebook.cells}
     codes = {test: "\n\n".join(sources.get(name, "") for name in asked.answers) for test, asked in questions.items()}
     return {test: code for test, code in codes.items() if len(code) <= LONGEST}
+
+
+def mentions(answers, others):
+    """The names from outside that the answers use, by themselves or through what `others`, the learner's own cells, define.
+
+    answers, others: sources of cells. Of imports the full names, such as course_lib.data.
+    """
+    made, used = {}, set()  # {name: what its making uses}
+    for number, source in enumerate([*answers, *others]):
+        try:
+            for line in ast.parse(source).body:
+                names = {part.id for part in ast.walk(line) if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)}
+                for name in names | {getattr(line, "name", "")}:
+                    made.setdefault(name, set()).update(_from_outside(line))
+                used |= _from_outside(line) if number < len(answers) else set()
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            continue
+    todo = list(used)
+    while todo:
+        more = made.get(todo.pop(), set()) - used
+        used |= more
+        todo += more
+    return used
+
+
+def _from_outside(line):
+    """The names that a statement takes from outside its functions, and the full names of what it imports."""
+    tables, found = [symtable.symtable(ast.unparse(line), "", "exec")], set()
+    for table in tables:
+        tables += table.get_children()
+        outer = table.get_type() == "module"
+        found |= {name.get_name() for name in table.get_symbols() if name.is_referenced() and (outer or name.is_global())}
+    for part in ast.walk(line):
+        if isinstance(part, ast.Import | ast.ImportFrom):
+            found |= {".".join(filter(None, (getattr(part, "module", ""), alias.name))) for alias in part.names}
+    return found
 
 
 def shown(code):

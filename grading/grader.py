@@ -19,6 +19,7 @@ from nbgrader.preprocessors import Execute
 from sqlalchemy.exc import SAWarning, SQLAlchemyError
 
 from grading import feedback, submissions
+from grading.answers import mentions
 from grading.judge import Judge, seed_of
 from grading.passes import Passes, Tests, name_of
 from grading.reach import reaches
@@ -151,8 +152,12 @@ class Grader:
                 notebook = submissions.read(submission, self.exercises)
                 released = self._notebook(self._released, submission.exercise)
                 flags = submissions.repair(notebook, released) + _reaches(notebook, released)
+                used = _uses(notebook, released)
         except _TooSlow:
             raise submissions.CannotGrade("it takes too long to read: ask for it without what was pasted in") from None
+        judge = self._judge(submission.exercise)[0]
+        if judge and used & judge.not_for_answers:
+            flags.append(f"an answer uses what it is judged by: {', '.join(sorted(used & judge.not_for_answers))}")
         target = self._work / "submitted" / submission.student / submission.exercise
         target.mkdir(parents=True, exist_ok=True)
         nbformat.write(notebook, target / f"{submission.exercise}.ipynb")
@@ -231,6 +236,14 @@ def _reaches(notebook, released):
     given = [cell.source for cell in released.cells if name_of(cell) in locked - set(tests)]
     found = reaches(own, given, tests.values())
     return [f"reaches into the grader: {', '.join(found)}"] if found else []
+
+
+def _uses(notebook, released):
+    """The names from outside that the answers use."""
+    marks = {name_of(cell): cell.metadata.get("nbgrader", {}) for cell in released.cells if name_of(cell)}
+    codes = [(marks.get(name_of(cell), {}), cell.source) for cell in notebook.cells if cell.cell_type == "code"]
+    own = [source for mark, source in codes if not mark]
+    return mentions([source for mark, source in codes if mark.get("solution")], own)
 
 
 def _test_cells(notebook):

@@ -14,6 +14,10 @@ Each exercise has a judge, solutions/<exercise>/judge.py, a text with plain func
 It may also name numbers for the leaderboard, taken from accepted answers alone:
 
     MEASURED = {name: (test cell, text of a check, number(got, *case))}
+
+and names that no answer has a use for, such as the data that it is judged by; who uses them gets a flag:
+
+    NOT_FOR_ANSWERS = {name of the notebook, or full name of what can be imported}
 """
 
 import ast
@@ -61,6 +65,7 @@ class Judge:
             test: {check: _checked(test, check, entry, space) for check, entry in checks.items()}
             for test, checks in space["JUDGED"].items()
         }
+        self.not_for_answers = space.get("NOT_FOR_ANSWERS", set())
         self._numbers = _checked_numbers(space.get("MEASURED", {}), self.judged)
         self.measured = {}
         entries = [(test, check, entry) for test, checks in self.judged.items() for check, entry in checks.items()]

@@ -2,7 +2,7 @@
 
 The labels of the pictures that a model is asked about never go into its kernel: `drawn` keeps them here, by the pictures.
 Steps and FLOPs are counted by objects of the probe. Whoever hides work from both (in NumPy, in another process) is found
-by the floor of FLOPs, or by reading the answer.
+by the floor of FLOPs, or by reading the answer. Whoever has the fonts drawn instead of learning from what is shown gets a flag.
 """
 
 import base64
@@ -311,6 +311,8 @@ JUDGED = {
         "rows without a baseline are refused": (refused, without_baseline),
     },
 }
+
+NOT_FOR_ANSWERS = {"task", "data", "course_lib.data", "course_lib.data.glyphs", "matplotlib.font_manager", "PIL.ImageFont"}
 
 # What the leaderboard shows: {name: (test cell, check, the number in one result)}.
 

@@ -6,6 +6,7 @@ from right_answers import RIGHT
 from submitting import released, solutions
 from wrong_answers import WRONG
 
+from grading.answers import mentions
 from grading.reach import reaches
 
 WAYS = {
@@ -76,3 +77,21 @@ def test_no_answer_right_or_wrong_is_suspected(exercise):
     answers = [code for table in (RIGHT, WRONG) for codes in table.get(exercise, {}).values() for code in codes]
     for code in [*answers, *solutions(exercise).values()]:
         assert reaches([code], given, tests) == [], code
+
+
+@pytest.mark.parametrize(
+    ("answer", "others", "used"),
+    [
+        ("def train(): return data.glyphs()", [], True),
+        ("def train(): return known()", ["TABLE = data.glyphs()", "def known():\n    return TABLE"], True),
+        ("def train():\n    from course_lib import data as other\n    return other.glyphs()", [], True),
+        (
+            "def train():\n    data = [1]\n    return data",
+            ["pictures = data.glyphs()", "def tune(): return data.glyphs()"],
+            False,
+        ),
+        ("def train(data):\n    from torch.utils.data import TensorDataset\n    return [data for _ in range(3)]", [], False),
+    ],
+)
+def test_what_an_answer_uses_is_found_also_behind_names_of_its_own(answer, others, used):
+    assert bool(mentions([answer], others) & {"data", "course_lib.data"}) == used
