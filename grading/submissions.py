@@ -72,7 +72,9 @@ def read(submission, exercises):
     if submission.folder.is_symlink() or submission.folder.parent.is_symlink():
         raise CannotGrade("the folder is a link to another one, maybe to somebody else's work: ask for a folder of its own")
     path = submission.folder / f"{name}.ipynb"
-    if not path.is_file():
+    if not path.is_file() and not path.is_symlink():
+        if path.exists():
+            raise CannotGrade(f"{path.name} is no file: ask for the notebook itself")
         others = sorted(other.name for other in submission.folder.glob("*.ipynb"))
         named = ", ".join(others[:MOST_NAMED]) + (f" and {len(others) - MOST_NAMED} more" if len(others) > MOST_NAMED else "")
         raise CannotGrade(
