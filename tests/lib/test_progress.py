@@ -48,6 +48,13 @@ def test_states_points_and_what_is_missing(begun):
     assert two.next is None and two.questions[0].state == "passed", "a cell without a value or an error has full marks"
 
 
+def test_a_word_on_stderr_is_nothing_and_no_score_is_above_the_maximum(tmp_path):
+    warned, forged = ran("test_a", 2), ran("test_b", 9)
+    warned.outputs.insert(0, nbformat.v4.new_output("stream", name="stderr", text="a warning"))
+    save(tmp_path, "one", warned, forged)
+    assert [question.earned for question in exercises(tmp_path)["one"].questions] == [0, 2]
+
+
 def test_the_page_says_it_in_words_and_signs(begun):
     text = str(Page(exercises(begun), beside=begun / "notebooks"))
     assert text.startswith("**Next:** [01: one](../one/one.ipynb), question 2. Carry")

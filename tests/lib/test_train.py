@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
-from course_lib import models
+from course_lib import checkpoint, models
 from course_lib.config import Config, rate_factor
 from course_lib.data.loaders import TensorBatches
 from course_lib.step import clip_gradients
@@ -80,9 +80,10 @@ def test_accumulation_equals_the_large_batch():
     torch.testing.assert_close(weights(small), weights(large))
 
 
-def test_a_schedule_sets_the_rate_of_every_step():
-    config = Config(epochs=2, schedule="cosine", warmup=3)
-    model, reports = run(schedule="cosine", warmup=3)
+@pytest.mark.parametrize("schedule", ["constant", "cosine"])
+def test_a_schedule_sets_the_rate_of_every_step(schedule):
+    config = Config(epochs=2, schedule=schedule, warmup=3)
+    model, reports = run(schedule=schedule, warmup=3)
     expected, _, _ = by_hand(problem(), 2, factor=lambda step: rate_factor(config, step, 12))
     torch.testing.assert_close(weights(model), weights(expected))
     assert reports[-1].learning_rate == pytest.approx(1e-3 * rate_factor(config, 11, 12))
@@ -97,7 +98,7 @@ def test_rates_rise_in_the_warm_up_and_never_after(schedule, warmup, rest):
     assert factors[warmup] == 1 and factors[warmup:] == sorted(factors[warmup:], reverse=True)
 
 
-@given(st.floats(1e-3, 10), st.integers(0, 100))
+@given(st.floats(1e-3, 100), st.integers(0, 100))  # the norm is about 14
 def test_clipping_equals_torchs(largest, seed):
     torch.manual_seed(seed)
     ours, theirs = fresh(), fresh()
@@ -160,6 +161,8 @@ def test_evaluation_leaves_the_mode_of_the_model():
     batches = TensorBatches(*problem().tensors, batch_size=16, shuffle=False)
     assert evaluate(model, batches) == evaluate(model, batches)  # no dropout
     assert model.training
+    evaluate(model.eval(), batches)
+    assert not model.training
 
 
 # --- options ----------------------------------------------------------------------------------------------------------
@@ -170,6 +173,14 @@ def test_bf16_and_fp16_learn_with_float32_weights():
         model, reports = run(epochs=8, lr=1e-2, precision=precision)
         assert reports[-1].loss < reports[0].loss
         assert {weight.dtype for weight in model.parameters()} == {torch.float32}
+
+
+def test_gradients_in_fp16_are_clipped_at_their_true_size():
+    (half, _), (full, _) = (
+        run(clip=0.05, precision=p, optimizer=lambda w: torch.optim.SGD(w, lr=1.0)) for p in ("fp16", "fp32")
+    )
+    moved = weights(full) - weights(fresh())
+    assert torch.linalg.vector_norm(weights(half) - weights(full)) < 0.1 * torch.linalg.vector_norm(moved)
 
 
 def test_channels_last_gives_the_same_weights():
@@ -260,6 +271,23 @@ def test_a_finished_run_is_told_again_and_can_be_made_longer(tmp_path):
     assert torch.equal(weights(model), weights(run(epochs=2)[0]))
     longer = list(train(model, problem(), Config(epochs=3, **config)))
     assert longer[:2] == first and torch.equal(weights(model), weights(run(epochs=3)[0]))
+
+
+def test_the_scale_of_fp16_goes_on_too(tmp_path):
+    for epochs in (1, 2):
+        list(train(fresh(), problem(), Config(device="cpu", checkpoint=tmp_path, precision="fp16", epochs=epochs)))
+    state, _ = checkpoint.load_latest(tmp_path)
+    assert state["scaler"]["_growth_tracker"] == 12  # updates without an overflow, six an epoch
+
+
+OTHER = {"precision": "bf16", "accumulate": 2, "clip": 0.5, "schedule": "cosine", "warmup": 1, "seed": 1}
+
+
+@pytest.mark.parametrize("name", OTHER)
+def test_every_field_of_the_recipe_counts(tmp_path, name):
+    list(train(fresh(), problem(), Config(device="cpu", checkpoint=tmp_path)))
+    with pytest.raises(ValueError, match=f"made with {name}="):
+        list(train(fresh(), problem(), Config(device="cpu", checkpoint=tmp_path, **{name: OTHER[name]})))
 
 
 def test_another_recipe_is_refused_with_words(tmp_path):
