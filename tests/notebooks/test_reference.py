@@ -123,7 +123,19 @@ def test_the_summary_names_what_changed_beyond_its_spread():
     assert lines[0] == "12_memory:" and any(line.startswith("  gone: ") for line in lines)
     assert sum("figures changed" in line for line in lines) == 1 and any(f"{metric}: " in line for line in lines)
     assert changes.summary(results, results)[0].endswith("not recorded anew")
-    assert not changes.moved((1.0, 3.0), (2.0, 5.0)) and changes.moved((1.0, 1.0), (1.5,))
+    assert not changes.moved((1.0, 3.0), (2.0, 5.0)) and changes.moved((1.0, 1.0), (1.5,)) and changes.moved((1.5,), (1.0, 1.2))
+
+
+def test_the_summary_tells_which_verdict_turned():
+    [results, *_] = records.references().values()
+    idle = [
+        dataclasses.replace(r, values=r.values | {"wait share": [0.01]})
+        if r.lesson.startswith("20") and "wait share" in r.values
+        else r
+        for r in results
+    ]
+    turned = [line.strip() for line in changes.summary(results, idle) if line.strip().startswith("B1, ")]
+    assert len(turned) == 1 and turned[0].endswith(": holds -> does not hold here")
 
 
 def test_a_name_that_is_no_lesson_is_refused():
