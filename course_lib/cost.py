@@ -87,7 +87,7 @@ def read_prices(path: str | Path) -> list[Price]:
 
 
 def price(seconds: float, hourly: float, unit: int = 1) -> float:
-    """What `seconds` cost at `hourly`, in its currency; each begun `unit` of seconds (a minute: 60) is billed in whole.
+    """What `seconds` cost at `hourly`, in its currency: to the fraction, or each begun `unit` (a minute: 60) in whole.
 
     Raises ValueError for a time or a price below 0 or not finite, or a unit that is no whole number from 1 on.
     """

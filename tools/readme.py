@@ -64,12 +64,13 @@ def picture_text(results: list[Result]) -> str:
     """The part named "picture": the ladder of lesson 90 with its words, and what is to be seen in it."""
     rungs, together = ladder(results)
     stayed = [bool(result.median("kept")) for result in rungs[1:]]
+    out = len(stayed) - sum(stayed)
     factor, lost = f"{together.median('speedup'):.1f}", picture.lost(together)
     return f"""![{picture.told(rungs, together)}](tools/readme.svg)
 
 A plain training on photographs, and {len(stayed)} of the course's techniques put on top of it one by one.
 {sum(stayed)} of them stayed: together they reach the same target **{factor} times as fast**, at {lost} points of accuracy lost.
-The other {len(stayed) - sum(stayed)} were measured, drawn, and taken out again. Which ones stay on your machine,
+Measured, drawn, and taken out again: {out}. Which ones stay on your machine,
 [lesson 90](notebooks/90_capstone.ipynb) measures.
 """
 
