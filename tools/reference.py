@@ -9,6 +9,8 @@ A run of all lessons that was killed, or in which some failed, is taken up where
 recorded already by the same code.
 """
 
+import base64
+import io
 import json
 import os
 import sys
@@ -20,6 +22,7 @@ import nbformat
 import torch
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from PIL import Image
 from tqdm.auto import tqdm
 
 from course_lib import device, records
@@ -54,6 +57,7 @@ def record(path: Path, reference: Path = records.REFERENCE) -> tuple[float, Path
         raise LessonFailed(f"records are incomplete, it lacks {', '.join(missing)}")
     with tempfile.TemporaryDirectory() as folder:
         executed = Path(folder) / path.name
+        shrink_pictures(notebook)
         write_stripped(notebook, executed)
         if found := hygiene.faults(hygiene.read(executed), lesson):
             raise LessonFailed("; ".join(found))
@@ -97,6 +101,16 @@ def execute(notebook: nbformat.NotebookNode, path: Path, store: Path, *arguments
         except DeadKernelError:
             raise LessonFailed(f"{place}: the kernel died") from None
         return time.perf_counter() - start
+
+
+def shrink_pictures(notebook: nbformat.NotebookNode) -> None:
+    """Give the pictures in the outputs a palette of at most 256 colours: a third of the bytes, which git keeps for ever."""
+    for output in [output for cell in notebook.cells for output in cell.get("outputs", [])]:
+        if picture := output.get("data", {}).get("image/png"):
+            small = io.BytesIO()
+            colours = Image.open(io.BytesIO(base64.b64decode(picture))).convert("RGB")
+            colours.quantize(256, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
+            output["data"]["image/png"] = base64.b64encode(small.getvalue()).decode()
 
 
 def recorded(unfinished: Path = UNFINISHED) -> dict[str, str]:

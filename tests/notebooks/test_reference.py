@@ -1,6 +1,8 @@
 """Recording a reference: what a made lesson measures is shipped whole, and a lesson that fails ships nothing."""
 
+import base64
 import dataclasses
+import io
 import subprocess
 import sys
 import time
@@ -8,7 +10,8 @@ import time
 import nbformat
 import psutil
 import pytest
-from nbformat.v4 import new_code_cell, new_notebook
+from nbformat.v4 import new_code_cell, new_notebook, new_output
+from PIL import Image, ImageChops
 
 from course_lib import records
 from tools import changes, hygiene, reference, strip
@@ -141,6 +144,29 @@ def test_the_summary_tells_which_verdict_turned():
 def test_a_name_that_is_no_lesson_is_refused():
     with pytest.raises(SystemExit, match="no such lesson: 99_gone"):
         reference.main(["99_gone"])
+
+
+def pictures(notebook):
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", []) if "image/png" in output.get("data", {})]
+    return [Image.open(io.BytesIO(base64.b64decode(output["data"]["image/png"]))) for output in outputs]
+
+
+def test_pictures_get_a_palette_and_keep_their_looks():
+    drawn = Image.linear_gradient("L").convert("RGBA")
+    file = io.BytesIO()
+    drawn.save(file, "PNG")
+    output = new_output("display_data", {"image/png": base64.b64encode(file.getvalue()).decode()})
+    notebook = new_notebook(cells=[new_code_cell("1", outputs=[output, new_output("stream", text="x")])])
+    reference.shrink_pictures(notebook)
+    [small] = pictures(notebook)
+    assert small.mode == "P" and small.size == drawn.size
+    furthest = ImageChops.difference(small.convert("RGB"), drawn.convert("RGB")).getextrema()
+    assert max(high for _, high in furthest) <= 4  # of 255
+
+
+def test_the_lessons_pictures_are_kept_with_a_palette():
+    kept = [picture for path in hygiene.notebooks() for picture in pictures(nbformat.read(path, as_version=4))]
+    assert len(kept) > 20 and {picture.mode for picture in kept} == {"P"}
 
 
 def test_strip_keeps_kept_outputs_ids_and_counts(tmp_path):
