@@ -9,7 +9,7 @@ import psutil
 import pytest
 from submitting import ROOT
 
-from grading import bubblewrap, sandbox, seccomp
+from grading import bubblewrap, sandbox, seccomp, watch
 from grading.outputs import Outputs
 from grading.passes import _plain_list, _results
 from grading.sandbox import Kernel, KernelEnded, Limits, NoKernel
@@ -245,6 +245,23 @@ def test_what_cannot_be_borne_ends_the_kernel(leaves_nothing, monkeypatch, sourc
     monkeypatch.setattr(sandbox, "MERCY", 2)
     with Kernel(limits) as kernel, pytest.raises(KernelEnded, match=reason):
         kernel.run(source)
+
+
+def test_a_process_that_ends_while_it_is_looked_at_is_no_failure(monkeypatch):
+    """/proc/PID/stat is empty then, of which psutil makes an IndexError; now and then, for any process of the machine."""
+    here, children, calls = os.getpid(), psutil.Process.children, []
+
+    def half_read(self, recursive=False):
+        calls.append(self)
+        return children(self, recursive) if len(calls) > 2 else [][1]
+
+    monkeypatch.setattr(psutil.Process, "children", half_read)
+    assert watch.family(here)[0].pid == here and len(calls) == 3
+    monkeypatch.setattr(psutil.Process, "num_threads", lambda self: [][0])
+    assert watch.usage(here)[1] == 0 == watch.tasks_of_user()
+    monkeypatch.setattr(psutil.Process, "children", lambda self, recursive: [][0])
+    with pytest.raises(RuntimeError, match="cannot be read"):
+        watch.family(here)
 
 
 @sandboxed
