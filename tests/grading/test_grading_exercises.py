@@ -1,11 +1,11 @@
-"""Every exercise, graded as a teacher grades it: a full submission, a blank one, and one with every second answer wrong.
+"""Every exercise, graded as a teacher grades it: a full submission, and one with right, wrong and missing answers in turn.
 
 That each of the wrong answers loses points, in its test cell and before the judge, is held by test_judge.
 """
 
 import nbformat
 import pytest
-from submitting import answered, full_marks, hand_in, released, solutions
+from submitting import answered, full_marks, hand_in, solutions
 from wrong_answers import WRONG
 
 from grading.batch import grade_folder
@@ -16,9 +16,11 @@ PATIENCE = Limits(cell=120, total=500)  # s: on a busy machine the import of tor
 MARK = "what ran is this file: 8461"
 
 
-def mistaken(exercise):
-    """The answer cells of which the submission `half` has a wrong answer: the second, the fourth and so on."""
-    return list(solutions(exercise))[1::2]
+def in_turn(exercise):
+    """(the answers of the submission `mixed`, the test cells that they pass): one is right, one wrong, one missing, and on."""
+    right, wrong = solutions(exercise), {name: answers[0] for name, answers in WRONG[exercise].items()}
+    answers = {name: wrong[name] for name in list(right)[1::3]} | {name: right[name] for name in list(right)[::3]}
+    return answers, {name.replace("answer_", "test_") for name in list(right)[::3]}
 
 
 @pytest.fixture(scope="module", params=sorted(WRONG))
@@ -28,10 +30,7 @@ def batch(request, tmp_path_factory):
     right = solutions(exercise)
     first = next(iter(right))
     hand_in(folder, "full", exercise, answered(exercise, right | {first: f"{right[first]}\nprint({MARK!r})"}))
-    hand_in(folder, "blank", exercise, released(exercise))
-    hand_in(
-        folder, "half", exercise, answered(exercise, right | {name: WRONG[exercise][name][0] for name in mistaken(exercise)})
-    )
+    hand_in(folder, "mixed", exercise, answered(exercise, in_turn(exercise)[0]))
     all_grades = grade_folder(folder, workers=1, limits=PATIENCE, protected=unavailable() is None)
     grades = {grade.student: grade for grade in all_grades}
     return exercise, folder, grades, {student: points_of(folder, student, exercise) for student in grades}
@@ -61,27 +60,21 @@ def test_the_solution_gets_full_marks(batch):
     assert grades["full"].flags == ()
 
 
-def test_the_blank_exercise_gets_none(batch):
-    exercise, _, grades, points = batch
-    assert points["blank"] == dict.fromkeys(full_marks(exercise), 0)
-    assert grades["blank"].points == 0
-
-
 def test_nobody_here_is_flagged(batch):
     _, _, grades, _ = batch
     assert {student: grade.flags for student, grade in grades.items() if grade.flags} == {}
 
 
-def test_wrong_answers_lose_marks_and_the_right_ones_beside_them_keep_theirs(batch):
+def test_only_right_answers_earn_all_their_marks(batch):
     exercise, _, _, points = batch
-    wrong = {name.replace("answer_", "test_") for name in mistaken(exercise)}
-    for test, full in full_marks(exercise).items():
-        assert (points["half"][test] < full) == (test in wrong), test
+    earned = {test for test, full in full_marks(exercise).items() if points["mixed"][test] == full}
+    assert earned == in_turn(exercise)[1]
+    assert not any(points["mixed"][test] for test in list(full_marks(exercise))[2::3])
 
 
 def test_what_ran_is_the_learners_file(batch):
     exercise, folder, _, _ = batch
-    for student, expected in (("full", True), ("blank", False)):
+    for student, expected in (("full", True), ("mixed", False)):
         graded = nbformat.read(folder / "autograded" / student / exercise / f"{exercise}.ipynb", as_version=4)
         printed = "".join(o.get("text", "") for cell in graded.cells for o in cell.get("outputs", []))
         assert (MARK in printed) == expected

@@ -20,7 +20,7 @@ from grading.release import exercise_names
 from grading.sandbox import Kernel, KernelEnded, Limits, unavailable
 
 PATIENT = Limits(cell=120, total=1200)  # the machine that runs the tests may be busy
-SEEDS = (1, 2, 3)
+SEEDS = (1, 2)
 
 
 @dataclass
