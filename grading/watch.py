@@ -12,7 +12,6 @@ OWN_GROWTH = 2 * 2**30  # bytes that the grading process itself may grow by: bey
 LOG = 64 * 2**20  # bytes in the log of a kernel, the one file on the disk that submitted code can write to
 OPEN = 2000  # files, pipes and sockets; the system keeps up to 2 MB in each socket, and counts them as nobody's memory
 NODE = 1024  # bytes of memory that a file takes without what is in it
-HALF_READ = (IndexError, ValueError)  # psutil's, of a process that ends while it is looked at: its files in /proc are empty
 
 
 class Watch:
@@ -63,22 +62,18 @@ class Watch:
 
 def family(pid):
     """The process and all its descendants that are alive, the process first."""
-    for _ in range(10):
-        try:
-            parent = psutil.Process(pid)
-            return [parent, *parent.children(recursive=True)]
-        except psutil.NoSuchProcess:
-            return []
-        except HALF_READ:  # of any process of this machine
-            continue
-    raise RuntimeError("the list of this machine's processes cannot be read")
+    try:
+        parent = psutil.Process(pid)
+        return [parent, *parent.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
 
 
 def usage(pid):
     """(bytes of memory, processes and threads, open files) of a process and all its descendants."""
     memory = tasks = files = 0
     for process in family(pid):
-        with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied, *HALF_READ), process.oneshot():
+        with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied), process.oneshot():
             memory += process.memory_info().rss
             tasks += process.num_threads()
             files += _open_files(process)
@@ -104,9 +99,9 @@ def held_by_files(folder):
 def tasks_of_user():
     """How many processes and threads the user has, who runs this; the limits of the system count them all."""
     user, total = psutil.Process().username(), 0
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error, *HALF_READ):
-            total += process.num_threads() if process.username() == user else 0
+    for process in psutil.process_iter(["username", "num_threads"]):
+        if process.info["username"] == user:
+            total += process.info["num_threads"] or 1
     return total
 
 
@@ -132,6 +127,6 @@ def end(process):
 
 def _lives(process):
     """Whether it still runs: one that has ended is kept in the list until its parent asks after it."""
-    with contextlib.suppress(psutil.NoSuchProcess, *HALF_READ):
+    with contextlib.suppress(psutil.NoSuchProcess):
         return process.status() != psutil.STATUS_ZOMBIE
     return False
